@@ -1,0 +1,105 @@
+"""The options that all chapter scripts share, and how a script ends."""
+import inspect
+import math
+import sys
+from enum import Enum
+from pathlib import Path
+
+import click
+import typer
+from typing_extensions import Annotated
+
+from .errors import ChapterError
+
+
+class Device(str, Enum):
+    """What `--device` takes."""
+    cpu = 'cpu'
+    gpu = 'gpu'
+
+
+def _positive(text):
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(text)
+    return value
+
+
+NumEpochs = Annotated[int, typer.Option(min=1, help='Passes over the data.')]
+BatchSize = Annotated[int, typer.Option(min=1, help='Examples a minibatch.')]
+LearningRate = Annotated[float, typer.Option(
+    click_type=click.types.FuncParamType(_positive), metavar='FLOAT',
+    help='Learning rate of SGD.')]
+
+
+def _shared(
+        seed: Annotated[int, typer.Option(
+            min=0, max=2 ** 31 - 1,
+            help='Seed of the weights, noise and shuffle.')] = 0,
+        device: Annotated[Device, typer.Option(
+            help='Where to compute.')] = Device.cpu,
+        figures: Annotated[Path, typer.Option(
+            metavar='DIR', help='Folder for the figures.')] = Path('figures'),
+        show: Annotated[bool, typer.Option(
+            '--show', help='Show the figures in windows, too.')] = False):
+    """The options of every script."""
+
+
+def run(main):
+    """Call `main`, the chapter script's function, from the command line.
+
+    Its parameters become options, beside those of `_shared`. Exits with 2
+    and one line for a wrong option, 1 for a `ChapterError` or an `OSError`,
+    130 for Ctrl-C; what was plotted so far is saved then.
+    """
+    def command(**options):
+        shared = {name: options.pop(name)
+                  for name in inspect.signature(_shared).parameters}
+        _run_section(lambda: main(**options), **shared)
+
+    parameters = [p.replace(kind=p.KEYWORD_ONLY) for f in (main, _shared)
+                  for p in inspect.signature(f).parameters.values()]
+    command.__signature__ = inspect.Signature(parameters)
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    command.__doc__ = sys.modules[main.__module__].__doc__
+    sys.exit(_exit_code(command))
+
+
+def _exit_code(command):
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command()(command)
+    try:
+        return app(standalone_mode=False) or 0
+    except click.ClickException as error:
+        print(f'error: {error.format_message()}', file=sys.stderr)
+        return error.exit_code
+    except (ChapterError, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        return _interrupted()
+
+
+def _run_section(section, seed, device, figures, show):
+    """Run `section` on `device`, its figures in the folder `figures`."""
+    import matplotlib
+    if not show:
+        matplotlib.use('agg')
+    from . import plot, training
+    from .device import get_device
+    figures.mkdir(parents=True, exist_ok=True)
+    plot.folder = figures
+    with get_device(device.value):
+        training.seed(seed)
+        section()
+    if show:
+        plot.plt.show()
+
+
+def _interrupted():
+    from . import plot
+    print('interrupted', file=sys.stderr)
+    for number in plot.plt.get_fignums():
+        plot.plt.figure(number)
+        plot.save_figure(f'{Path(sys.argv[0]).stem}_interrupted_{number}')
+    return 130

@@ -1,0 +1,89 @@
+"""What MXNet 1.9.1 needs on a machine of today, set before its import.
+
+MXNet was retired in 2023: it reads names that NumPy and Python have dropped
+since, and by default it runs its kernels on half of the processors.
+"""
+import math
+import os
+import sys
+from pathlib import Path
+
+
+def prepare():
+    """Make `import mxnet` work, and fast. Harmless when called again.
+
+    Sets `OMP_NUM_THREADS` to `usable_processors()` unless the user has set
+    it. Has no effect on an MXNet that is imported already.
+    """
+    os.environ.setdefault('OMP_NUM_THREADS', str(usable_processors()))
+    _restore_numpy_names()
+    if sys.version_info >= (3, 12):
+        import setuptools  # noqa: F401  (it brings `distutils` back)
+
+
+def usable_processors(cgroup=Path('/sys/fs/cgroup'),
+                      own=Path('/proc/self/cgroup')):
+    """The number of processors that this process may really use.
+
+    The smaller of its CPU affinity and the quota of its control groups
+    (version 1 or 2; a container's limit), at least 1.
+    """
+    affinity = (len(os.sched_getaffinity(0))
+                if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1)
+    quotas = [math.ceil(quota) for quota in _cgroup_quotas(cgroup, own)]
+    return max(1, min([affinity, *quotas]))
+
+
+def _cgroup_quotas(cgroup, own):
+    """Yield the processor quota of this process's group and its parents."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines or ['0::/']:
+        _, controllers, path = line.split(':', 2)
+        if controllers and 'cpu' not in controllers.split(','):
+            continue
+        root = cgroup / 'cpu' if controllers else cgroup
+        group = root / path.lstrip('/')
+        for folder in (group, *group.parents):
+            yield from _quota_of(folder)
+            if folder == root:
+                break
+
+
+def _quota_of(folder):
+    try:
+        if (folder / 'cpu.max').exists():
+            quota, period = (folder / 'cpu.max').read_text().split()
+        else:
+            quota = (folder / 'cpu.cfs_quota_us').read_text()
+            period = (folder / 'cpu.cfs_period_us').read_text()
+        if quota.strip() not in ('max', '-1'):
+            yield int(quota) / int(period)
+    except (OSError, ValueError):
+        return  # no such file: this group sets no quota
+
+
+def _restore_numpy_names():
+    """Give NumPy 1.24 and later the names back that MXNet 1.9.1 reads."""
+    import numpy as np
+    if int(np.__version__.split('.')[0]) < 2:
+        if 'bool' not in vars(np):  # removed in NumPy 1.24
+            np.bool = bool
+        return
+    # Experimental: only Python 3.13 has to do with NumPy 2.
+    names = {'PZERO': 0.0, 'NZERO': -0.0, 'PINF': np.inf, 'NINF': -np.inf,
+             'NAN': np.nan, 'NaN': np.nan, 'Inf': np.inf, 'alltrue': np.all,
+             'sometrue': np.any, 'product': np.prod, 'round_': np.round,
+             'trapz': np.trapezoid, 'in1d': np.isin,
+             'msort': lambda a: np.sort(a, axis=0)}
+    names.update(dict.fromkeys(['mirr', 'npv', 'pmt', 'ppmt', 'pv', 'rate'],
+                               _removed_from_numpy))
+    for name, value in names.items():
+        if not hasattr(np, name):
+            setattr(np, name, value)
+
+
+def _removed_from_numpy(*args, **kwargs):
+    raise NotImplementedError('NumPy 2 has no financial functions')

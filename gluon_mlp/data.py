@@ -1,0 +1,85 @@
+"""The book's data iterators, over arrays in memory (3.2, 3.3, 3.5)."""
+import numpy as onp
+from mxnet import np, npx
+
+from . import fashion_mnist
+
+npx.set_np()
+
+
+class ArrayIter:
+    """Minibatches of arrays in memory, as tuples of MXNet arrays.
+
+    `arrays` (MXNet's or NumPy's) have the same first axis. With `shuffle`
+    each pass has a new order, drawn as the book's `DataLoader` draws it: one
+    permutation a pass, from NumPy's global generator. The last batch may be
+    smaller. Bytes are taken for images: they become float32 in [0, 1].
+    Raises `ValueError` for a batch size below 1, for arrays of different
+    lengths or without examples.
+    """
+
+    def __init__(self, arrays, batch_size, shuffle):
+        self.arrays = [a.asnumpy() if isinstance(a, np.ndarray) else a
+                       for a in arrays]
+        self.batch_size, self.shuffle = batch_size, shuffle
+        self.num_examples = len(self.arrays[0])
+        if batch_size < 1:
+            raise ValueError(f'batch_size is {batch_size}, not 1 or more')
+        if len({len(a) for a in self.arrays}) > 1:
+            raise ValueError('arrays of different lengths: '
+                             + ', '.join(str(len(a)) for a in self.arrays))
+        if self.num_examples == 0:
+            raise ValueError('no examples')
+
+    def __len__(self):
+        return -(-self.num_examples // self.batch_size)
+
+    def __iter__(self):
+        order = onp.arange(self.num_examples)
+        if self.shuffle:
+            onp.random.shuffle(order)
+        for i in range(0, self.num_examples, self.batch_size):
+            rows = order[i:i + self.batch_size]
+            yield tuple(_to_mxnet(a[rows]) for a in self.arrays)
+
+
+def _to_mxnet(a):
+    if a.dtype == onp.uint8:
+        a = onp.divide(a, 255, dtype=onp.float32)
+    return np.array(a, dtype=a.dtype)
+
+
+def load_array(data_arrays, batch_size, is_train=True):
+    """The minibatches of `data_arrays`, shuffled if `is_train` (3.3)."""
+    return ArrayIter(data_arrays, batch_size, shuffle=is_train)
+
+
+def synthetic_data(w, b, num_examples):
+    """Draw y = Xw + b + noise of scale 0.01 (3.2).
+
+    `w` (d, 1). Returns X float32 (n, d), standard normal, and y (n, 1).
+    """
+    X = np.random.normal(0, 1, (num_examples, len(w)))
+    y = np.dot(X, w) + b
+    y += np.random.normal(0, 0.01, y.shape)
+    return X, y.reshape(-1, 1)
+
+
+def load_data_fashion_mnist(batch_size):
+    """The train and test iterators of Fashion-MNIST (3.5).
+
+    Batches are `(X, y)`: X float32 (batch, 1, 28, 28) in [0, 1], y int32
+    (batch,). Raises `DataError` where the data cannot be had.
+    """
+    data = fashion_mnist.load()
+    return (ArrayIter([data.train_images, data.train_labels], batch_size,
+                      shuffle=True),
+            ArrayIter([data.test_images, data.test_labels], batch_size,
+                      shuffle=False))
+
+
+def get_fashion_mnist_labels(labels):
+    """The names of the classes `labels`, a sequence of 0 to 9 (3.5)."""
+    names = ['t-shirt', 'trouser', 'pullover', 'dress', 'coat', 'sandal',
+             'shirt', 'sneaker', 'bag', 'ankle boot']
+    return [names[int(i)] for i in labels]

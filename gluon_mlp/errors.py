@@ -1,0 +1,17 @@
+"""Errors whose message is meant for the reader: one line, and what to do."""
+
+
+class ChapterError(Exception):
+    """Base of the errors that a script reports without a traceback."""
+
+
+class DataError(ChapterError):
+    """The data cannot be had, or is not what it should be."""
+
+
+class DeviceError(ChapterError):
+    """The device that was asked for cannot be used."""
+
+
+class NonFiniteLossError(ChapterError):
+    """Training has diverged: the loss is no longer a finite number."""

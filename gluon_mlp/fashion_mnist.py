@@ -1,0 +1,263 @@
+"""Fashion-MNIST: where its files come from, and which edition they are.
+
+The data set has two editions. The book's MXNet numbers are of the one of
+2017-08-26, which MXNet keeps; everybody else uses that of 2017-08-31, freed
+of duplicates. Either will do, and the program says which it found.
+"""
+import gzip
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import zlib
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .errors import DataError
+
+MXNET = 'https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/'
+GITHUB = 'https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/'
+COMMIT_0826 = '949006594cc2f804a93b9155849734564c3545ec'
+DEBIAN_PACKAGE = 'dataset-fashion-mnist'
+DEBIAN_FOLDER = Path('usr/share/datasets/fashion-mnist')
+
+
+class DataFile(NamedTuple):
+    """What is in a file, and what identifies it in each edition."""
+    shape: tuple
+    gz_sha1: str  # of the .gz file, edition of 2017-08-26
+    sha256: str   # of the content, edition of 2017-08-31
+
+
+FILES = {
+    'train-images-idx3-ubyte.gz': DataFile(
+        (60000, 28, 28), '0cf37b0d40ed5169c6b3aba31069a9770ac9043d',
+        'c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888'),
+    'train-labels-idx1-ubyte.gz': DataFile(
+        (60000,), '236021d52f1e40852b06a4c3008d8de8aef1e40b',
+        'bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9'),
+    't10k-images-idx3-ubyte.gz': DataFile(
+        (10000, 28, 28), '626ed6a7c06dd17c0eec72fa3be1740f146a2863',
+        '5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b'),
+    't10k-labels-idx1-ubyte.gz': DataFile(
+        (10000,), '17f9ab60e7257a1620f4ad76bbbaf857c3920701',
+        '0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34'),
+}
+
+
+class FashionMNIST(NamedTuple):
+    """Images uint8 (n, 1, 28, 28), labels int32 (n,), and the edition."""
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    edition: str
+
+
+@lru_cache(maxsize=1)
+def load():
+    """Fashion-MNIST, fetched first if need be. Prints edition and place.
+
+    Raises `DataError` where it cannot be had.
+    """
+    folder = cache_folder()
+    arrays, edition = fetch(folder)
+    print(f'Fashion-MNIST, edition of {edition}, from {folder}')
+    X_train, y_train, X_test, y_test = arrays
+    return FashionMNIST(X_train[:, None], y_train.astype(np.int32),
+                        X_test[:, None], y_test.astype(np.int32), edition)
+
+
+def cache_folder():
+    """MXNet's own place for it: below `$MXNET_HOME`, or else ~/.mxnet."""
+    home = Path(os.environ.get('MXNET_HOME') or '~/.mxnet')
+    return home.expanduser() / 'datasets' / 'fashion-mnist'
+
+
+def fetch(folder):
+    """Bring the four files into `folder`, unless they are there and intact.
+
+    Tries `sources()` in their order, one process at a time; the files are
+    moved to `folder` when all four are whole and checked. Returns their
+    arrays and the edition, as `read_files`. Raises `DataError`.
+    """
+    if any((folder / name).exists() for name in FILES):
+        try:
+            return read_files(folder)
+        except DataError as error:
+            print(f'{error}; fetching it again', file=sys.stderr)
+    from filelock import FileLock
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(str(folder / '.lock')):
+            return _fetch_alone(folder)
+    except OSError as error:
+        raise DataError(f'cannot keep the data in {folder} ({error}): set '
+                        'MXNET_HOME to a folder that can be written'
+                        ) from error
+
+
+def _fetch_alone(folder):
+    try:
+        return read_files(folder)  # brought by another process, meanwhile
+    except DataError:
+        pass
+    tried, partial = [], folder / '.partial'
+    for what, bring in sources():
+        print(f'looking for Fashion-MNIST: {what}', file=sys.stderr)
+        shutil.rmtree(partial, ignore_errors=True)  # a killed run's, too
+        partial.mkdir()
+        try:
+            bring(partial)
+            found = read_files(partial)
+        except DataError as error:
+            tried.append(f'  {what}: {error}')
+            continue
+        for name in FILES:
+            (partial / name).replace(folder / name)
+        shutil.rmtree(partial)
+        return found
+    shutil.rmtree(partial, ignore_errors=True)
+    raise DataError('\n'.join([
+        'Fashion-MNIST is nowhere to be had. Tried:', *tried,
+        f'Put these four files into {folder} by hand: {", ".join(FILES)}']))
+
+
+def sources():
+    """The places to look, best first: pairs of a name and a function.
+
+    The function brings the four files into the folder that it is given, or
+    raises `DataError`.
+    """
+    mxnet = os.environ.get('MXNET_GLUON_REPO') or MXNET
+    urls = [mxnet.rstrip('/') + '/gluon/dataset/fashion-mnist/',
+            f'{GITHUB}{COMMIT_0826}/data/fashion/',
+            f'{GITHUB}master/data/fashion/']
+    return [*((url, lambda to, url=url: download(url, to)) for url in urls),
+            (str('/' / DEBIAN_FOLDER), lambda to: copy('/', to)),
+            (f'Debian package {DEBIAN_PACKAGE}', download_debian_package)]
+
+
+def download(url, folder):
+    """Download the four files from below `url`, with a progress bar."""
+    import pooch
+    import requests
+    pooch.get_logger().setLevel('ERROR')
+    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(),
+                                      timeout=20)
+    for name in FILES:
+        try:
+            pooch.retrieve(url + name, known_hash=None, fname=name,
+                           path=folder, downloader=downloader)
+        except requests.RequestException as error:
+            raise DataError(_reason(error)) from error
+
+
+def _reason(error):
+    """A network error in a few words: its innermost cause's."""
+    while getattr(error, 'reason', None) or error.__context__:
+        inner = getattr(error, 'reason', None) or error.__context__
+        if not isinstance(inner, Exception):
+            break
+        error = inner
+    return f'{type(error).__name__}: {error}'
+
+
+def copy(root, folder):
+    """Copy the files of the Debian package unpacked below `root`."""
+    source = root / DEBIAN_FOLDER
+    if not source.is_dir():
+        raise DataError('not installed')
+    for name in FILES:
+        shutil.copyfile(source / name, folder / name)
+
+
+def download_debian_package(folder):
+    """Fetch Debian's (or Ubuntu's) package and unpack it, without root.
+
+    Uses package lists of its own, so that nothing of the system changes.
+    """
+    if not (shutil.which('apt-get') and shutil.which('dpkg-deb')):
+        raise DataError('no apt-get here')
+    work = folder / 'apt'
+    (work / 'lists' / 'partial').mkdir(parents=True)
+    options = ['-o', f'Dir::State::Lists={work / "lists"}',
+               '-o', f'Dir::Cache={work}', '-o', 'APT::Sandbox::User=root',
+               '-o', 'Acquire::Languages=none']
+    _run(['apt-get', 'download', DEBIAN_PACKAGE], work)
+    if not list(work.glob('*.deb')):  # the system's lists are often empty
+        _run(['apt-get', *options, 'update'], work)
+        _run(['apt-get', *options, 'download', DEBIAN_PACKAGE], work)
+    for package in work.glob('*.deb'):
+        _run(['dpkg-deb', '-x', package, work / 'unpacked'], work)
+        copy(work / 'unpacked', folder)
+        return
+    raise DataError('apt-get cannot download it')
+
+
+def _run(command, folder):
+    subprocess.run(command, cwd=folder, check=False, timeout=600,
+                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+
+
+def read_files(folder):
+    """The arrays of the four files in `folder`, and their edition.
+
+    Raises `DataError` for a file that is missing, cannot be read, or is not
+    what was published, and for files of two editions.
+    """
+    arrays, editions = zip(*(read_file(folder / name) for name in FILES))
+    if len(set(editions)) > 1:
+        raise DataError(f'{folder} mixes two editions of Fashion-MNIST')
+    return arrays, editions[0]
+
+
+def read_file(path):
+    """The uint8 array of one of `FILES`, checked by hash, and its edition.
+
+    Decompresses no more bytes than the file should have. Raises `DataError`.
+    """
+    known = FILES[path.name]
+    try:
+        packed = path.read_bytes()
+        size = _idx_size(known.shape)
+        with gzip.open(path) as file:
+            content = file.read(size + 1)
+    except FileNotFoundError:
+        raise DataError(f'{path} is missing') from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f'{path} is damaged ({error})') from error
+    except OSError as error:
+        raise DataError(f'{path} cannot be read ({error.strerror})'
+                        ) from error
+    if hashlib.sha1(packed).hexdigest() == known.gz_sha1:
+        edition = '2017-08-26'
+    elif hashlib.sha256(content).hexdigest() == known.sha256:
+        edition = '2017-08-31'
+    else:
+        raise DataError(f'{path} is damaged (its hash is of no edition)')
+    return parse_idx(content, path), edition
+
+
+def _idx_size(shape):
+    return 4 + 4 * len(shape) + int(np.prod(shape))
+
+
+def parse_idx(content, path):
+    """The uint8 array in `content`, the bytes of an IDX file.
+
+    `path` is for messages. Raises `DataError` if it is not one.
+    """
+    if len(content) < 4 or content[:3] != b'\0\0\x08':
+        raise DataError(f'{path} is no IDX file of bytes (wrong magic)')
+    shape = np.frombuffer(content, '>u4', count=content[3], offset=4)
+    if len(content) != _idx_size(shape):
+        raise DataError(f'{path} has {len(content)} bytes, not '
+                        f'{_idx_size(shape)} as its header says')
+    return np.frombuffer(content, np.uint8,
+                         offset=4 + 4 * len(shape)).reshape(shape)

@@ -1,0 +1,106 @@
+"""Plots as the book draws them, saved to files from a script."""
+import sys
+from pathlib import Path
+
+from matplotlib import pyplot as plt
+
+FORMATS = ('-', 'm--', 'g-.', 'r:')
+folder = Path('figures')  # where `save_figure` puts them
+
+
+def in_notebook():
+    """Whether this runs in a Jupyter kernel, where plots can be live."""
+    ipython = sys.modules.get('IPython')
+    return bool(ipython and getattr(ipython.get_ipython(), 'kernel', None))
+
+
+def set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend):
+    """Label and scale `axes` (2.4)."""
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.set_xscale(xscale)
+    axes.set_yscale(yscale)
+    axes.set_xlim(xlim)
+    axes.set_ylim(ylim)
+    if legend:
+        axes.legend(legend)
+    axes.grid()
+
+
+def plot(X, Y=None, xlabel=None, ylabel=None, legend=None, xlim=None,
+         ylim=None, xscale='linear', yscale='linear', fmts=FORMATS,
+         figsize=(5, 2.5)):
+    """Plot a curve, or a list of curves over the same or own x (2.4)."""
+    curves = Y if isinstance(Y, (list, tuple)) else [Y]
+    xs = X if isinstance(X, (list, tuple)) else [X] * len(curves)
+    _, axes = plt.subplots(figsize=figsize)
+    for x, y, fmt in zip(xs, curves, fmts):
+        axes.plot(_numpy(x), _numpy(y), fmt)
+    set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend)
+    return axes
+
+
+def _numpy(a):
+    return a.asnumpy() if hasattr(a, 'asnumpy') else a
+
+
+class Animator:
+    """A plot that grows by a point a call: live in a notebook (3.6).
+
+    The arguments are the book's. In a script `save_figure` keeps it.
+    """
+
+    def __init__(self, xlabel=None, ylabel=None, legend=None, xlim=None,
+                 ylim=None, xscale='linear', yscale='linear', fmts=FORMATS,
+                 nrows=1, ncols=1, figsize=(3.5, 2.5)):
+        self.fig, axes = plt.subplots(nrows, ncols, figsize=figsize)
+        self.axes = [axes] if nrows * ncols == 1 else axes
+        self.legend = legend
+        set_axes(self.axes[0], xlabel, ylabel, xlim, ylim, xscale, yscale,
+                 None)
+        self.fmts, self.lines = fmts, []
+
+    def add(self, x, y):
+        """Add a point to each line: `y` is a number or one for each line.
+
+        `x` is a number or as many as `y`; a None adds nothing to its line.
+        """
+        ys = y if hasattr(y, '__len__') else [y]
+        xs = x if hasattr(x, '__len__') else [x] * len(ys)
+        if not self.lines:
+            self.lines = [self.axes[0].plot([], [], fmt)[0]
+                          for _, fmt in zip(ys, self.fmts)]
+            if self.legend:
+                self.axes[0].legend(self.legend)
+        for line, a, b in zip(self.lines, xs, ys):
+            if a is not None and b is not None:
+                line.set_data([*line.get_xdata(), a], [*line.get_ydata(), b])
+        self.axes[0].relim()
+        self.axes[0].autoscale_view()
+        if in_notebook():
+            from IPython import display
+            display.clear_output(wait=True)
+            display.display(self.fig)
+
+
+def show_images(imgs, num_rows, num_cols, titles=None, scale=1.5):
+    """Show images (n, height, width) in a grid, with `titles` (3.5)."""
+    figsize = (num_cols * scale, num_rows * scale * (1.4 if titles else 1))
+    _, axes = plt.subplots(num_rows, num_cols, figsize=figsize, squeeze=False)
+    for i, (ax, img) in enumerate(zip(axes.flatten(), imgs)):
+        ax.imshow(_numpy(img))
+        ax.set_axis_off()
+        if titles:
+            ax.set_title(titles[i], fontsize=10)
+    return axes.flatten()
+
+
+def save_figure(name):
+    """Save the current figure as NAME.png in `folder`; prints where."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f'{name}.png'
+    plt.savefig(path, dpi=150, bbox_inches='tight')
+    print(f'figure: {path}')
+    if plt.get_backend().lower() == 'agg':
+        plt.close()  # with a window, it stays open until the end
+    return path

@@ -1,0 +1,149 @@
+"""The training loop that the chapter shares with chapter 3 (3.2, 3.6)."""
+import math
+from typing import NamedTuple
+
+import numpy as onp
+from mxnet import autograd, gluon, np, npx, random
+from tqdm import tqdm
+
+from .data import get_fashion_mnist_labels
+from .errors import NonFiniteLossError
+from .plot import Animator, in_notebook, show_images
+
+npx.set_np()
+
+
+class Epoch(NamedTuple):
+    """What `train_ch3` records of an epoch: means over the examples."""
+    train_loss: float
+    train_acc: float
+    test_acc: float
+
+
+class Accumulator:
+    """Sums over `n` variables (3.6).
+
+    Arrays are kept until a sum is read: only then it waits for MXNet.
+    """
+
+    def __init__(self, n):
+        self.data = [[] for _ in range(n)]
+
+    def add(self, *args):
+        """Add one value to each sum."""
+        for values, arg in zip(self.data, args):
+            values.append(arg)
+
+    def reset(self):
+        """Set every sum to zero."""
+        self.__init__(len(self.data))
+
+    def __getitem__(self, idx):
+        self.data[idx] = [sum(map(float, self.data[idx]))]
+        return self.data[idx][0]
+
+
+def seed(number):
+    """Restart all that draws: MXNet's streams and NumPy's (the shuffle)."""
+    random.seed(number)
+    onp.random.seed(number)
+
+
+def linreg(X, w, b):
+    """Linear regression: X (n, d), w (d, 1), b (1,) give (n, 1) (3.2)."""
+    return np.dot(X, w) + b
+
+
+def squared_loss(y_hat, y):
+    """Half the squared error of each example, in `y_hat`'s shape (3.2)."""
+    return (y_hat - y.reshape(y_hat.shape)) ** 2 / 2
+
+
+def sgd(params, lr, batch_size):
+    """One step of minibatch stochastic gradient descent, in place (3.2)."""
+    for param in params:
+        param[:] = param - lr * param.grad / batch_size
+
+
+def accuracy(y_hat, y):
+    """The number of correct predictions, an array of no dimensions (3.6).
+
+    `y_hat` (n, classes), or (n,) if it holds classes already; `y` (n,).
+    """
+    if y_hat.ndim > 1 and y_hat.shape[1] > 1:
+        y_hat = y_hat.argmax(axis=1)
+    return (y_hat.astype(y.dtype) == y).astype(y.dtype).sum()
+
+
+def evaluate_accuracy(net, data_iter):
+    """The share of examples that `net` classifies correctly (3.6)."""
+    metric = Accumulator(2)  # correct predictions, examples
+    for X, y in data_iter:
+        metric.add(accuracy(net(X), y), y.size)
+    return metric[0] / metric[1]
+
+
+def evaluate_loss(net, data_iter, loss):
+    """The mean loss of `net` over the examples (4.4)."""
+    metric = Accumulator(2)  # sum of losses, examples
+    for X, y in data_iter:
+        l = loss(net(X), y)
+        metric.add(l.sum(), l.size)
+    return metric[0] / metric[1]
+
+
+def train_epoch_ch3(net, train_iter, loss, updater):
+    """Train for one epoch; the mean training loss and accuracy (3.6)."""
+    metric = Accumulator(3)  # sum of losses, correct predictions, examples
+    if isinstance(updater, gluon.Trainer):
+        updater = updater.step
+    for X, y in train_iter:
+        with autograd.record():
+            y_hat = net(X)
+            l = loss(y_hat, y)
+        l.backward()
+        updater(X.shape[0])
+        metric.add(l.sum(), accuracy(y_hat, y), y.size)
+    return metric[0] / metric[2], metric[1] / metric[2]
+
+
+def train_ch3(net, train_iter, test_iter, loss, num_epochs, updater):
+    """Train and plot; returns the history, an `Epoch` for each epoch (3.6).
+
+    `updater` is a `gluon.Trainer` or a function of the batch size. Raises
+    `NonFiniteLossError` once an epoch's loss is not finite.
+    """
+    history = []
+    animator = Animator(xlabel='epoch', xlim=[1, num_epochs], ylim=[0.3, 0.9],
+                        legend=['train loss', 'train acc', 'test acc'])
+    for epoch in tqdm(range(1, num_epochs + 1), 'epochs', leave=False,
+                      disable=None):
+        train_metrics = train_epoch_ch3(net, train_iter, loss, updater)
+        check_finite(train_metrics[0], epoch)
+        test_acc = evaluate_accuracy(net, test_iter)
+        history.append(Epoch(*train_metrics, test_acc))
+        animator.add(epoch, history[-1])
+        if not in_notebook():
+            tqdm.write('epoch {}: train loss {:.4f}, train acc {:.4f}, test '
+                       'acc {:.4f}'.format(epoch, *history[-1]))
+    return history
+
+
+def check_finite(l, epoch):
+    """Raise `NonFiniteLossError` if the mean loss `l` is not finite."""
+    if not math.isfinite(l):
+        raise NonFiniteLossError(f'the training loss is {l} in epoch {epoch}:'
+                                 ' try a lower learning rate')
+
+
+def predict_ch3(net, test_iter, n=6):
+    """Show the first `n` images with their true and predicted labels (3.6).
+
+    Returns the two lists of names.
+    """
+    X, y = next(iter(test_iter))
+    trues = get_fashion_mnist_labels(y[:n])
+    preds = get_fashion_mnist_labels(net(X).argmax(axis=1)[:n])
+    titles = [true + '\n' + pred for true, pred in zip(trues, preds)]
+    show_images(X[:n].reshape(-1, 28, 28), 1, len(titles), titles=titles)
+    return trues, preds
