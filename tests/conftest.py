@@ -1,0 +1,44 @@
+"""What the tests share."""
+import subprocess
+import sys
+from pathlib import Path
+
+import gluon_mlp  # noqa: F401  isort: skip  (before MXNet)
+
+import matplotlib
+import pytest
+
+matplotlib.use('agg')
+
+from matplotlib import pyplot as plt  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    """No test sees the figures of another."""
+    yield
+    plt.close('all')
+
+
+@pytest.fixture(scope='session')
+def real_data():
+    """The 70,000 images and labels; skips the test where there are none."""
+    from gluon_mlp import fashion_mnist
+    from gluon_mlp.errors import DataError
+    try:
+        return fashion_mnist.load()
+    except DataError as error:
+        pytest.skip(str(error).replace('\n', ' '))
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    """Run `chapters/NAME.py ARGS`, its figures in `tmp_path/'figures'`."""
+    def run(name, *args, timeout=300):
+        return subprocess.run(
+            [sys.executable, f'chapters/{name}.py', *map(str, args),
+             '--figures', tmp_path / 'figures'], cwd=ROOT, timeout=timeout,
+            capture_output=True, text=True, check=False)
+    return run
