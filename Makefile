@@ -1,0 +1,79 @@
+# The chapter's commands; `make help` lists them.
+
+VENV = .venv
+# The interpreter to build on: the first of these that is suitable.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3.9 python3; \
+	do $$p -I gluon_mlp/preflight.py 2>/dev/null && echo $$p && exit; done; \
+	echo python3)
+SECTIONS := mlp mlp_scratch mlp_concise underfit_overfit weight_decay dropout
+PYTHONS := 3.9 3.10 3.11 3.12 3.13
+EXPERIMENTAL := 3.13
+
+STAMP = $(VENV)/.complete
+RUN = $(VENV)/bin/python
+
+.PHONY: all help env data test test-quick test-pythons clean FORCE $(SECTIONS)
+.NOTPARALLEL:
+
+all: data $(SECTIONS)  ## environment, data, and all sections in their order
+
+help:  ## this list
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "  make %-13s%s\n", $$1, $$2}' \
+	  Makefile
+	@echo '  make SECTION      one of: $(SECTIONS)'
+	@echo 'PYTHON=python3.12 after any of them chooses the interpreter.'
+
+env: $(STAMP)  ## the environment, in .venv
+
+# A PYTHON that the user names, and that .venv is not of, makes a new one.
+ifneq ($(origin PYTHON),file)
+ifneq ($(shell $(PYTHON) -V 2>&1),$(shell $(RUN) -V 2>&1))
+$(STAMP): FORCE
+endif
+endif
+
+# From nothing each time; the stamp comes last, so a half-built environment
+# does not count. Old pips cannot install a project in place (-e).
+$(STAMP): requirements.txt constraints.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+	echo 'error: $(PYTHON) not found: get Python 3.11, or name yours, as in' \
+	'make PYTHON=/usr/bin/python3.11' >&2; exit 1; }
+	@$(PYTHON) -I gluon_mlp/preflight.py
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install 'pip>=22.3'
+	$(RUN) -m pip install -r requirements.txt
+	@# MXNet says that it does not go with NumPy 2, the only one on 3.13.
+	@$(RUN) -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || \
+	$(RUN) -m pip install --no-deps mxnet==1.9.1
+	@touch $@
+
+data: env  ## Fashion-MNIST, fetched unless it is there and intact
+	$(RUN) -c 'from gluon_mlp import fashion_mnist; fashion_mnist.load()'
+
+$(SECTIONS): env
+	$(RUN) chapters/$@.py
+
+test: env  ## all tests
+	$(RUN) -m pytest
+
+test-quick: env  ## the tests that take a few seconds at most
+	$(RUN) -m pytest -m 'not slow'
+
+test-pythons:  ## test-quick on every Python of 3.9 to 3.12 that is here
+	@failed=; for version in $(PYTHONS); do \
+	  for python in python$$version \
+	      $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python; do \
+	    $$python -c '' 2>/dev/null && break; python=; \
+	  done; \
+	  if [ -z "$$python" ]; then result='not found'; \
+	  elif echo "== Python $$version: $$python"; \
+	      $(MAKE) VENV=.venv-$$version PYTHON=$$python test-quick; \
+	  then result=passed; \
+	  elif [ $$version = $(EXPERIMENTAL) ]; then result='failed (experimental)'; \
+	  else result=failed; failed=1; fi; \
+	  summary="$$summary\nPython $$version: $$result"; \
+	done; printf "$$summary\n"; [ -z "$$failed" ]
+
+clean:  ## remove the environments and the figures
+	rm -rf .venv .venv-3.* figures build gluon_mlp.egg-info .pytest_cache

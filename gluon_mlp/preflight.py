@@ -1,0 +1,140 @@
+"""Whether the chapter can run on this machine, asked before pip is.
+
+`python3 -I gluon_mlp/preflight.py` exits with 0, or with 1 and one sentence
+that says what is missing and the way out. It must be able to say so on old
+Pythons, too: standard library only, and no syntax newer than 3.6.
+"""
+import importlib.util
+import platform
+import sys
+from typing import NamedTuple
+
+# What libmxnet.so loads and the wheel does not hold, and its packages.
+LIBRARIES = {'libgomp.so.1': 'libgomp1', 'libquadmath.so.0': 'libquadmath0'}
+ARM_LIBRARIES = ('libarmpl_lp64_mp.so', 'libamath.so', 'libastring.so')
+PYTHON = 'get Python 3.11 (pyenv install 3.11, or uv python install 3.11)'
+DOCKER = 'docker run -it --platform linux/amd64 python:3.11 bash'
+ZOMBIE = ('the community build, release mxnet-2.0.0.zombie.1 of smolix/mxnet '
+          'on GitHub, with Python 3.12 (both read about, not tried)')
+
+
+class Machine(NamedTuple):
+    """The facts that decide; `this_machine` finds them."""
+    system: str = 'Linux'      # or 'Darwin', 'Windows'
+    processor: str = 'x86_64'  # or 'aarch64', 'arm64', ...
+    bits: int = 64             # of the interpreter
+    libc: str = 'glibc'        # '' or 'musl' on Alpine
+    python: tuple = (3, 11)
+    has_venv: bool = True      # Debian splits it from Python
+    missing: tuple = ()        # system libraries that do not load
+
+
+def this_machine():
+    """The facts of the machine and the interpreter that run this."""
+    processor = platform.machine()
+    modules = [importlib.util.find_spec(m) for m in ('venv', 'ensurepip')]
+    return Machine(platform.system(), processor,
+                   64 if sys.maxsize > 2 ** 32 else 32, platform.libc_ver()[0],
+                   sys.version_info[:2], None not in modules,
+                   tuple(name for name in needed_libraries(processor)
+                         if not _loads(name)))
+
+
+def needed_libraries(processor):
+    """The system libraries that MXNet needs on Linux."""
+    if processor == 'aarch64':
+        return ('libgomp.so.1',) + ARM_LIBRARIES
+    return tuple(LIBRARIES)
+
+
+def _loads(library):
+    import ctypes
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def problem(machine):
+    """Why `machine` cannot run the chapter and what to do; None if it can."""
+    return (_no_wheel(machine) or _wrong_python(machine.python)
+            or _missing_packages(machine))
+
+
+def _no_wheel(machine):
+    """What no package can mend: the system and the processor."""
+    if machine.system == 'Windows':
+        return ('MXNet 1.9.1 has no wheel for Windows: use WSL (wsl --install,'
+                ' then the same command in its Linux), or Docker ({})'
+                .format(DOCKER))
+    if machine.system == 'Darwin' and machine.processor == 'arm64':
+        return ('MXNet 1.9.1 has no wheel for Macs with an Arm processor: use '
+                'Docker ({}), or {}'.format(DOCKER, ZOMBIE))
+    if machine.bits != 64:
+        return ('MXNet has no wheel for a 32-bit Python: {} of 64 bits'
+                .format(PYTHON))
+    if machine.system == 'Linux' and machine.libc != 'glibc':
+        return ('MXNet has no wheel for a Linux with musl, as Alpine: use one '
+                'with glibc (Debian, Ubuntu, Fedora), or Docker ({})'
+                .format(DOCKER))
+    if (machine.system, machine.processor) not in (
+            ('Linux', 'x86_64'), ('Linux', 'aarch64'), ('Darwin', 'x86_64')):
+        return ('MXNet 1.9.1 has no wheel for {0.system} on {0.processor}: '
+                'use Linux on x86-64'.format(machine))
+    return None
+
+
+def _wrong_python(python):
+    if (3, 9) <= python <= (3, 13):
+        return None
+    return ('the chapter runs on Python 3.9 to 3.12, and this is {}.{}: {}, '
+            'then name it, as in: make PYTHON=python3.11'
+            .format(python[0], python[1], PYTHON))
+
+
+def _missing_packages(machine):
+    """What the system's package manager brings."""
+    if machine.system != 'Linux':
+        return None
+    if set(machine.missing) & set(ARM_LIBRARIES):
+        return ("MXNet's wheel for Linux on Arm needs the Arm Performance "
+                "Libraries ({} is missing): install Arm's package and set "
+                'LD_LIBRARY_PATH (read about, not tried), or use Linux on '
+                'x86-64'.format(', '.join(machine.missing)))
+    packages = [LIBRARIES[name] for name in machine.missing]
+    what = list(machine.missing)
+    if not machine.has_venv:
+        packages.append('python{}.{}-venv'.format(*machine.python))
+        what.append("Python's venv")
+    if not packages:
+        return None
+    return ('{} missing: as root, apt-get update && apt-get install -y {} '
+            "(or your system's packages of that content)".format(
+                ' and '.join(what) + (' is' if len(what) == 1 else ' are'),
+                ' '.join(packages)))
+
+
+def note(machine):
+    """What the user should know of a `machine` that may do, or None."""
+    if (machine.system, machine.processor) != ('Linux', 'x86_64'):
+        return ('MXNet 1.9.1 has a wheel for {0.system} on {0.processor}, '
+                'but it was not tried'.format(machine))
+    if machine.python == (3, 13):
+        return 'Python 3.13 is experimental here; 3.11 is what was tested most'
+    return None
+
+
+def main():
+    """Print the sentence, if there is one; the exit code."""
+    machine = this_machine()
+    error = problem(machine)
+    if error:
+        sys.stderr.write('error: {}\n'.format(error))
+    elif note(machine):
+        sys.stderr.write('note: {}\n'.format(note(machine)))
+    return 1 if error else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
