@@ -23,7 +23,8 @@ def set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend):
     axes.set_yscale(yscale)
     if xlim is None or xlim[0] != xlim[1]:  # one epoch has no width
         axes.set_xlim(xlim)
-    axes.set_ylim(ylim)
+    if ylim is not None:  # set_ylim(None) would end the autoscaling
+        axes.set_ylim(ylim)
     if legend:
         axes.legend(legend)
     axes.grid()
@@ -31,7 +32,7 @@ def set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend):
 
 def plot(X, Y=None, xlabel=None, ylabel=None, legend=None, xlim=None,
          ylim=None, xscale='linear', yscale='linear', fmts=FORMATS,
-         figsize=(3.5, 2.5), axes=None):
+         figsize=(5, 2.5), axes=None):
     """Plot a curve, or a list of curves over the same or own x (2.4).
 
     Without `Y` the curves are `X`, over 0, 1, 2 ... Draws into `axes`, or
@@ -94,8 +95,8 @@ class Animator:
         self.axes[0].autoscale_view()
         if in_notebook():
             from IPython import display
-            display.clear_output(wait=True)
             display.display(self.fig)
+            display.clear_output(wait=True)  # once the next one is there
 
 
 def show_images(imgs, num_rows, num_cols, titles=None, scale=1.5):

@@ -40,7 +40,8 @@ def test_plot_is_the_books(monkeypatch):
     from d2l import mxnet as d2l
     arguments = dict(X=onp.arange(1, 9.0), Y=[onp.arange(8) ** 2, X[1] * onp.
                      ones(8)], xlabel='x', ylabel='f(x)', legend=['a', 'b'],
-                     xlim=[1, 7], ylim=[1e-2, 70], yscale='log')
+                     xlim=[1, 7], ylim=[1e-2, 70], yscale='log',
+                     figsize=(4, 3))
     monkeypatch.setattr(d2l, 'use_svg_display', lambda: None)
     d2l.plot(**arguments)
     theirs, ours = plt.gca(), plot.plot(**arguments)
