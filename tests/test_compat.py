@@ -5,11 +5,11 @@ import sys
 
 import numpy as np
 import pytest
-
 from gluon_mlp import compat
 
 ADD = 'print(mxnet.np.ones(2) + 1)'
-OMP = 'import ctypes; print(ctypes.CDLL("libgomp.so.1").omp_get_max_threads())'
+OMP = ('import ctypes; '
+       'print(ctypes.CDLL("libgomp.so.1").omp_get_max_threads())')
 
 
 def run_python(code, **environment):
