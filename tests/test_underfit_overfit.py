@@ -5,11 +5,10 @@ import math
 
 import numpy as onp
 import pytest
-from mxnet import np
-
 from gluon_mlp import training
 from gluon_mlp import underfit_overfit as section
 from gluon_mlp.errors import NonFiniteLossError
+from mxnet import np
 
 EPS = 2.0 ** -23  # spacing of float32 at 1
 TRUE_W = 5, 1.2, -3.4, 5.6

@@ -3,10 +3,9 @@ import gluon_mlp  # noqa: F401  isort: skip  (before MXNet)
 
 import numpy as onp
 import pytest
-from mxnet import autograd, gluon, np
-
 from gluon_mlp import training, weight_decay
 from gluon_mlp.errors import NonFiniteLossError
+from mxnet import autograd, gluon, np
 
 EPS = 2.0 ** -23  # spacing of float32 at 1
 LR, LAMBD = 0.003, 3
