@@ -9,9 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted((ROOT / 'chapters').glob('*.py'))
-TOOLS = {'__init__', 'command_line', 'compare', 'compare_command', 'compat',
-         'control', 'data', 'device', 'diagram', 'errors', 'fashion_mnist',
-         'plot', 'preflight', 'published', 'report', 'reproduce', 'training'}
+TOOLS = {'__init__', '__main__', 'command_line', 'compare', 'compat', 'data',
+         'device', 'diagram', 'errors', 'fashion_mnist', 'plot', 'preflight',
+         'report', 'training'}
 TESTS_OF_MANY = {'layout'}
 
 

@@ -19,10 +19,10 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from .compare import FALSE_ALARM, prediction_interval
+from .rows import FALSE_ALARM, prediction_interval
 from .published import about as about_published
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 VERDICTS = {'reproduced': 'yes', 'given the edition': 'edition',
             'differs': 'no', 'not yet': 'none'}  # the page's style classes
 
