@@ -35,6 +35,11 @@ if __name__ == '__main__':
 '''
 
 
+def _hear_ctrl_c():
+    """A shell's background job, as these tests may be, is deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(tmp_path):
     """Start SCRIPT with arguments; a process with text pipes."""
@@ -46,7 +51,8 @@ def start(tmp_path):
         processes.append(subprocess.Popen(
             [sys.executable, path, *map(str, args)], cwd=tmp_path, text=True,
             env={**os.environ, 'PYTHONPATH': str(ROOT), **env},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=_hear_ctrl_c))
         return processes[-1]
     yield start
     for process in processes:
