@@ -12,7 +12,8 @@ EXPERIMENTAL := 3.13
 STAMP = $(VENV)/.complete
 RUN = $(VENV)/bin/python
 
-.PHONY: all help env data test test-quick test-pythons clean FORCE $(SECTIONS)
+.PHONY: all help env data compare bench doctor test test-quick test-pythons \
+	clean FORCE $(SECTIONS)
 .NOTPARALLEL:
 
 all: data $(SECTIONS)  ## environment, data, and all sections in their order
@@ -53,6 +54,15 @@ data: env  ## Fashion-MNIST, fetched unless it is there and intact
 
 $(SECTIONS): env
 	$(RUN) chapters/$@.py
+
+compare: env  ## every number that the book published, beside ours
+	$(RUN) -m gluon_mlp compare
+
+bench: env  ## how fast each section trains here, and where the time goes
+	$(RUN) -m gluon_mlp bench
+
+doctor: env  ## what this machine has, what is wrong, and the mend
+	$(RUN) -m gluon_mlp doctor
 
 test: env  ## all tests
 	$(RUN) -m pytest

@@ -41,5 +41,13 @@ def compare(
     return run(section, runs or (3 if quick else 8), quick, report)
 
 
+@app.command()
+def doctor(figures: Annotated[Path, typer.Option(
+        metavar='DIR', help='Folder for the figures.')] = Path('figures')):
+    """Say what this machine has and what is wrong, with the mend."""
+    from .doctor import doctor as run
+    return run(figures)
+
+
 if __name__ == '__main__':
     sys.exit(exit_code(app))

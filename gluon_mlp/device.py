@@ -7,7 +7,7 @@ import mxnet as mx
 from .errors import DeviceError
 
 KERNEL = ('import gluon_mlp, mxnet as mx; '
-          'print((mx.nd.ones(2, ctx=mx.gpu(0)) + 1).asnumpy())')
+          'print((mx.nd.ones(2, ctx=mx.gpu({})) + 1).asnumpy())')
 
 
 def get_device(name):
@@ -18,12 +18,12 @@ def get_device(name):
     """
     if name == 'cpu':
         return mx.cpu()
-    if _num_gpus() == 0:
+    if num_gpus() == 0:
         raise DeviceError(
             'MXNet sees no GPU: it needs one of compute capability 8.9 or '
             'less and the package mxnet-cu112 or mxnet-cu117 instead of '
             'mxnet (see README); use --device cpu')
-    fault = _try_kernel()
+    fault = try_kernel(0)
     if fault:
         raise DeviceError(
             "this GPU cannot run MXNet's kernels (the wheels have machine "
@@ -32,18 +32,20 @@ def get_device(name):
     return mx.gpu(0)
 
 
-def _num_gpus():
+def num_gpus():
+    """The number of GPUs that MXNet sees."""
     try:
         return mx.context.num_gpus()
     except mx.MXNetError:  # a wheel for GPUs, and no driver
         return 0
 
 
-def _try_kernel():
-    """What goes wrong when a kernel runs, in one line, or None."""
+def try_kernel(number):
+    """What goes wrong when a GPU runs a kernel, in one line, or None."""
     try:
-        trial = subprocess.run([sys.executable, '-c', KERNEL], timeout=300,
-                               capture_output=True, text=True, check=False)
+        trial = subprocess.run([sys.executable, '-c', KERNEL.format(number)],
+                               timeout=300, capture_output=True, text=True,
+                               check=False)
     except subprocess.TimeoutExpired:
         return 'it did not finish'
     if trial.returncode < 0:

@@ -9,9 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted((ROOT / 'chapters').glob('*.py'))
-TOOLS = {'__init__', '__main__', 'command_line', 'compare', 'compat', 'data',
-         'device', 'diagram', 'errors', 'fashion_mnist', 'plot', 'preflight',
-         'report', 'training'}
+TOOLS = {'__init__', '__main__', 'bench', 'command_line', 'compare', 'compat',
+         'data', 'device', 'diagram', 'doctor', 'errors', 'fashion_mnist',
+         'plot', 'preflight', 'report', 'training'}
 TESTS_OF_MANY = {'layout'}
 
 

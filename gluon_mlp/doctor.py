@@ -1,0 +1,288 @@
+"""`python -m gluon_mlp doctor`: what this machine has, and what is wrong.
+
+It has to run where NumPy or MXNet cannot: neither is imported here but where
+that is what is tried, and MXNet in a process of its own, which may crash.
+"""
+import importlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, distributions, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from . import compat, preflight
+from .errors import DataError
+
+FACTS = """
+import json, types, numpy
+before = set(vars(numpy))
+import gluon_mlp
+import mxnet as mx
+from gluon_mlp import device
+features = [f.name for f in mx.runtime.feature_list() if f.enabled]
+names = [name for name in sorted(set(vars(numpy)) - before)
+         if not isinstance(getattr(numpy, name), types.ModuleType)]
+faults = [device.try_kernel(i) for i in range(device.num_gpus())]
+print()
+print(json.dumps({'version': mx.__version__, 'features': features,
+                  'names': names, 'gpus': faults}))
+"""
+FEATURES = ('OPENMP', 'MKLDNN', 'CUDA', 'CUDNN', 'NCCL', 'DIST_KVSTORE')
+REBUILD = 'make clean env, or pip install -r requirements.txt'
+CPU_WHEEL = 'pip uninstall {}, then pip install mxnet==1.9.1 for the CPU'
+# Which package brings a library that the wheels for CUDA 11 load. Their
+# files are below site-packages/nvidia, where the loader does not look.
+CUDA_PACKAGES = {'libcudart': 'nvidia-cuda-runtime-cu11',
+                 'libcublas': 'nvidia-cublas-cu11',
+                 'libcublasLt': 'nvidia-cublas-cu11',
+                 'libcudnn': "'nvidia-cudnn-cu11<9'",
+                 'libcufft': 'nvidia-cufft-cu11',
+                 'libcurand': 'nvidia-curand-cu11',
+                 'libcusolver': 'nvidia-cusolver-cu11',
+                 'libcusparse': 'nvidia-cusparse-cu11',
+                 'libnccl': 'nvidia-nccl-cu11',
+                 'libnvrtc': 'nvidia-cuda-nvrtc-cu11',
+                 'libnvToolsExt': 'nvidia-nvtx-cu11'}
+
+
+class Finding(NamedTuple):
+    """What was looked at, what was found, and the mend if that is wrong."""
+    what: str
+    found: str
+    mend: str = ''
+
+
+def doctor(figures=Path('figures')):
+    """Print what this machine has; 1 if something needs a mend, else 0."""
+    findings = examine(figures)
+    wrong = [f for f in findings if f.mend]
+    # A log has no width: a finding stays on one line there.
+    console = Console(width=None if sys.stdout.isatty() else 500)
+    table = Table(box=None, show_header=False)
+    for f in findings:
+        table.add_row('[red]mend[/]' if f.mend else '[green]ok[/]', f.what,
+                      escape(f.found))
+    console.print(table)
+    for f in wrong:
+        console.print(f'[red]{f.what}[/]: {escape(f.mend)}', soft_wrap=True)
+    if not wrong:
+        console.print('nothing is wrong')
+    return 1 if wrong else 0
+
+
+def examine(figures):
+    """The `Finding`s of this machine, with the figures' folder."""
+    return [machine(), python(), processors(), threads(), numpy(),
+            *mxnet(), data(), folder(figures), pytorch()]
+
+
+def machine():
+    """The system, and whether MXNet has a wheel for it."""
+    facts = preflight.this_machine()
+    found = f'{facts.system} {facts.processor}, {facts.libc or "no glibc"}'
+    note = preflight.note(facts)
+    return Finding('machine', f'{found}; {note}' if note else found,
+                   preflight.problem(facts) or '')
+
+
+def python():
+    """The interpreter, and what Python 3.12 needs beside it."""
+    found = f'{platform.python_version()}, {sys.executable}'
+    if sys.version_info >= (3, 12) and not find_spec('setuptools'):
+        return Finding('Python', f'{found}, without distutils',
+                       "pip install 'setuptools>=65'")
+    return Finding('Python', found)
+
+
+def processors():
+    """How many there are, and how many this process may really use."""
+    return Finding('processors', f'{compat.usable_processors()} usable of '
+                                 f'{os.cpu_count()}')
+
+
+def threads():
+    """The settings of the threads; more of them than processors is slow."""
+    names = ('OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS', 'GOMP_SPINCOUNT',
+             'OMP_WAIT_POLICY', 'MXNET_CPU_WORKER_NTHREADS')
+    found = ', '.join(f'{name}={os.environ[name]}' for name in names
+                      if name in os.environ)
+    for name in names[:2]:
+        value, usable = os.environ.get(name, '1'), compat.usable_processors()
+        if not value.isdigit() or not 0 < int(value) <= usable:
+            return Finding('threads', found, f'unset {name}, or set it to a '
+                                             f'number from 1 to {usable}')
+    if os.environ.get('MXNET_CPU_WORKER_NTHREADS', '1') != '1':
+        return Finding('threads', found, 'unset MXNET_CPU_WORKER_NTHREADS: '
+                       'with it MXNet may hang')
+    return Finding('threads', found)
+
+
+def numpy():
+    """Whether NumPy can be imported."""
+    try:
+        return Finding('NumPy', importlib.import_module('numpy').__version__)
+    except Exception as error:
+        return Finding('NumPy', _last_line(f'{error}') or repr(error),
+                       REBUILD)
+
+
+def mxnet():
+    """MXNet's version and features, its GPUs and CUDA's libraries."""
+    wheels = mxnet_wheels()
+    if not wheels:
+        return [Finding('MXNet', 'not installed', REBUILD)]
+    if len(wheels) > 1:
+        return [Finding('MXNet', f'{" and ".join(wheels)} share a folder',
+                        f'pip uninstall {" ".join(wheels)}, then install '
+                        'only one of them')]
+    facts = mxnet_facts()
+    cuda = [cuda_libraries(wheels[0])] if wheels[0] != 'mxnet' else []
+    if isinstance(facts, str):
+        mend = ('see the other lines first, then: ' if cuda and cuda[0].mend
+                else '') + REBUILD
+        return [Finding('MXNet', f'its import fails: {facts}', mend), *cuda]
+    has = [('' if f in facts['features'] else 'no ') + f for f in FEATURES]
+    return [Finding('MXNet', f'{facts["version"]}, package {wheels[0]}'),
+            Finding('features', ', '.join(has)),
+            Finding('patched', 'in NumPy: ' + (', '.join(facts['names'])
+                                               or 'nothing')),
+            *cuda, gpus(wheels[0], facts['gpus'])]
+
+
+def mxnet_wheels():
+    """The names of the packages installed that bring MXNet."""
+    names = {d.metadata['Name'] or '' for d in distributions()}
+    return sorted(n for n in names if re.fullmatch(r'mxnet(-cu\d+)?', n))
+
+
+def mxnet_facts():
+    """What a process that imports MXNet says: a dict, or its last words."""
+    try:
+        ran = subprocess.run([sys.executable, '-c', FACTS], text=True,
+                             timeout=900, capture_output=True, check=False)
+    except subprocess.TimeoutExpired:
+        return 'it did not finish'
+    if ran.returncode == 0:
+        return json.loads(_last_line(ran.stdout))
+    return _last_line(ran.stderr) or f'exit code {ran.returncode}'
+
+
+def _last_line(text):
+    return (text.strip().splitlines() or [''])[-1]
+
+
+def gpus(wheel, faults):
+    """The GPUs, and which of them MXNet has machine code for."""
+    seen = nvidia_gpus()
+    if wheel == 'mxnet':
+        return Finding('GPUs', ('; '.join(seen) + ', not for this package'
+                                if seen else 'none')
+                       + ' (mxnet is for the CPU)')
+    if not faults:
+        return Finding('GPUs', '; '.join(seen) or 'none that MXNet sees',
+                       "nvidia-smi says whether NVIDIA's driver runs; "
+                       'without a GPU, ' + CPU_WHEEL.format(wheel))
+    found = [f'{name}: {fault or "a kernel ran"}' for name, fault in zip(
+        seen or [f'GPU {i}' for i in range(len(faults))], faults)]
+    return Finding('GPUs', '; '.join(found), (
+        'MXNet has machine code for compute capabilities up to 8.9, not for '
+        'Hopper or newer: use an older GPU, or --device cpu')
+        if any(faults) else '')
+
+
+def nvidia_gpus():
+    """The name and compute capability of each GPU, from its driver."""
+    if not shutil.which('nvidia-smi'):
+        return []
+    ran = subprocess.run(
+        ['nvidia-smi', '--query-gpu=name,compute_cap', '--format=csv,noheader'
+         ], capture_output=True, text=True, timeout=60, check=False)
+    return ran.stdout.strip().splitlines() if ran.returncode == 0 else []
+
+
+def cuda_libraries(wheel):
+    """The libraries that `wheel`'s MXNet cannot load, with their packages."""
+    missing = missing_libraries(
+        Path(find_spec('mxnet').origin).with_name('libmxnet.so'))
+    if not missing:
+        return Finding('CUDA libraries', 'all found')
+    found = 'missing: ' + ', '.join(missing)
+    if 'libcuda.so.1' in missing:
+        return Finding('CUDA libraries', found, "install NVIDIA's driver; or "
+                       + CPU_WHEEL.format(wheel))
+    here, packages = [], []
+    for name in missing:
+        folders = nvidia_folders(name)
+        here += folders
+        if not folders:
+            packages.append(CUDA_PACKAGES.get(name.split('.so')[0], name))
+    if packages:
+        return Finding('CUDA libraries', found, 'pip install '
+                       + ' '.join(dict.fromkeys(packages))
+                       + ', then this again')
+    return Finding('CUDA libraries', found + ' (installed, not on the path)',
+                   'export LD_LIBRARY_PATH=' + ':'.join(dict.fromkeys(here)))
+
+
+def missing_libraries(library):
+    """What the loader does not find for `library`, by `ldd`."""
+    ran = subprocess.run(['ldd', library], capture_output=True, text=True,
+                         check=False)
+    return re.findall(r'^\s*(\S+) => not found', ran.stdout, re.M)
+
+
+def nvidia_folders(library):
+    """The folders of NVIDIA's Python packages that hold `library`."""
+    return [str(path.parent) for entry in sys.path
+            for path in Path(entry).glob(f'nvidia/*/lib/{library}')]
+
+
+def data():
+    """The edition of Fashion-MNIST that is there, and whether it is whole.
+
+    Nothing is fetched.
+    """
+    try:
+        from . import fashion_mnist
+    except ImportError as error:
+        return Finding('data', f'not looked at ({error})',
+                       'see NumPy, then this again')
+    place = fashion_mnist.cache_folder()
+    try:
+        edition = fashion_mnist.read_files(place)[1]
+    except DataError as error:
+        return Finding('data', str(error), 'make data (fetches all four)')
+    return Finding('data', f'edition of {edition}, intact, in {place}')
+
+
+def folder(figures):
+    """Whether a file can be written in `figures`, or it can be made."""
+    there = figures.absolute()
+    while not there.exists():
+        there = there.parent
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return Finding('figures', f'{figures} can be written')
+    except OSError as error:
+        return Finding('figures', f'{figures}: {error.strerror}',
+                       'name a folder that can be written: --figures DIR')
+
+
+def pytorch():
+    """The rival that `bench` measures, which nothing else needs."""
+    try:
+        return Finding('PyTorch', f'{version("torch")} (for bench only)')
+    except PackageNotFoundError:
+        return Finding('PyTorch', 'not installed (for bench only: pip '
+                                  'install -r requirements-torch.txt)')

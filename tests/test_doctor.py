@@ -1,0 +1,243 @@
+"""The doctor says what is wrong and its mend, also where much is broken."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from gluon_mlp import doctor, fashion_mnist, preflight
+
+FACTS = {'version': '1.9.1', 'features': ['OPENMP', 'CUDA'],
+         'names': ['bool'], 'gpus': []}
+SOUND = [doctor.Finding('Python', '3.11'), doctor.Finding('NumPy', '1.23.5')]
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """A sound mxnet-cu112, its libraries found, and no GPU."""
+    monkeypatch.setattr(doctor, 'mxnet_wheels', lambda: ['mxnet-cu112'])
+    monkeypatch.setattr(doctor, 'mxnet_facts', lambda: FACTS)
+    monkeypatch.setattr(doctor, 'missing_libraries', lambda library: [])
+    monkeypatch.setattr(doctor, 'nvidia_gpus', lambda: [])
+
+
+def broken_import(folder, name, error):
+    """A package `name` in `folder` whose import raises `error`."""
+    (folder / name).mkdir()
+    (folder / name / '__init__.py').write_text(f'raise {error}\n')
+    return {**os.environ, 'PYTHONPATH': str(folder)}
+
+
+def run_doctor(env):
+    return subprocess.run([sys.executable, '-m', 'gluon_mlp', 'doctor'],
+                          env=env, capture_output=True, text=True,
+                          cwd=Path(__file__).parent.parent, check=False)
+
+
+def line(ran, what):
+    """The table's line on `what`."""
+    return next(text for text in ran.stdout.splitlines()
+                if text.split()[1:2] == [what])
+
+
+def mend_of(findings):
+    """The one mend among `findings`."""
+    mends = [f.mend for f in findings if f.mend]
+    assert len(mends) == 1
+    return mends[0]
+
+
+def test_nothing_is_wrong_here(real_data):
+    """On a machine that runs these tests; in one screen, a log's too."""
+    ran = run_doctor(os.environ)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert 'mend' not in ran.stdout.split('nothing is wrong')[0]
+    assert len(ran.stdout.splitlines()) <= 24 and '\x1b' not in ran.stdout
+    assert real_data.edition in line(ran, 'data')
+    assert 'DIST_KVSTORE' in line(ran, 'features')
+
+
+def test_without_numpy(tmp_path):
+    """It runs, says so, and does not blame the data."""
+    ran = run_doctor(broken_import(tmp_path, 'numpy', 'ImportError("gone")'))
+    assert ran.returncode == 1
+    assert line(ran, 'NumPy').split()[0] == 'mend'
+    assert 'gone' in line(ran, 'NumPy') and 'gone' in line(ran, 'MXNet')
+    assert 'not looked at' in line(ran, 'data')
+    assert 'NumPy: make clean env' in ran.stdout
+
+
+@pytest.mark.parametrize('error, said', [
+    ('OSError("libnothing.so.1: cannot open shared object file")',
+     'libnothing.so.1'),
+    ('SystemExit(3)', 'exit code 3')])
+def test_without_mxnet(tmp_path, error, said):
+    """What its import says is told, and the rest is looked at."""
+    ran = run_doctor(broken_import(tmp_path, 'mxnet', error))
+    assert ran.returncode == 1
+    assert line(ran, 'MXNet').split()[0] == 'mend'
+    assert said in line(ran, 'MXNet')
+    assert line(ran, 'NumPy').split()[0] == 'ok'
+
+
+def test_mxnet_that_crashes(monkeypatch):
+    """A crash of the process that tries MXNet is no crash of the doctor."""
+    monkeypatch.setattr(doctor, 'FACTS', 'import os; os.abort()')
+    found = doctor.mxnet()[0]
+    assert found.found.endswith('exit code -6') and found.mend
+
+
+def test_no_mxnet_and_two(monkeypatch):
+    """Two wheels of MXNet overwrite each other's files."""
+    monkeypatch.setattr(doctor, 'mxnet_wheels', lambda: [])
+    assert doctor.mxnet()[0].found == 'not installed'
+    monkeypatch.setattr(doctor, 'mxnet_wheels',
+                        lambda: ['mxnet', 'mxnet-cu112'])
+    assert mend_of(doctor.mxnet()).startswith(
+        'pip uninstall mxnet mxnet-cu112,')
+
+
+def test_the_package_of_each_cuda_library(cuda, monkeypatch):
+    """These are the libraries that mxnet-cu112's libmxnet.so names."""
+    monkeypatch.setattr(doctor, 'missing_libraries', lambda library: [
+        'libcudnn.so.8', 'libnccl.so.2', 'libcudart.so.11.0',
+        'libcufft.so.10', 'libcublas.so.11', 'libcublasLt.so.11',
+        'libcusolver.so.11', 'libcurand.so.10', 'libnvrtc.so.11.2',
+        'libnvToolsExt.so.1'])
+    found = doctor.cuda_libraries('mxnet-cu112')
+    assert 'libcufft.so.10' in found.found
+    assert found.mend == (
+        "pip install 'nvidia-cudnn-cu11<9' nvidia-nccl-cu11 "
+        'nvidia-cuda-runtime-cu11 nvidia-cufft-cu11 nvidia-cublas-cu11 '
+        'nvidia-cusolver-cu11 nvidia-curand-cu11 nvidia-cuda-nvrtc-cu11 '
+        'nvidia-nvtx-cu11, then this again')
+
+
+def test_cuda_libraries_that_the_loader_does_not_look_for(
+        cuda, monkeypatch, tmp_path):
+    """Installed as packages, they need to be on the path."""
+    folder = tmp_path / 'nvidia' / 'cublas' / 'lib'
+    folder.mkdir(parents=True)
+    for name in ('libcublas.so.11', 'libcublasLt.so.11'):
+        (folder / name).touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(doctor, 'missing_libraries', lambda library: [
+        'libcublas.so.11', 'libcublasLt.so.11'])
+    assert doctor.cuda_libraries('mxnet-cu112').mend == (
+        f'export LD_LIBRARY_PATH={folder}')
+
+
+def test_no_driver(cuda, monkeypatch):
+    monkeypatch.setattr(doctor, 'missing_libraries',
+                        lambda library: ['libcuda.so.1', 'libcudnn.so.8'])
+    assert doctor.cuda_libraries('mxnet-cu112').mend == (
+        "install NVIDIA's driver; or pip uninstall mxnet-cu112, then pip "
+        'install mxnet==1.9.1 for the CPU')
+
+
+def test_missing_libraries_are_those_that_ldd_misses(monkeypatch):
+    monkeypatch.setattr(doctor.subprocess, 'run', lambda *a, **options: (
+        subprocess.CompletedProcess(a, 0, (
+            '\tlibdl.so.2 => /lib/libdl.so.2 (0x00007f)\n'
+            '\tlibcudnn.so.8 => not found\n'
+            '\tlibcudart.so.11.0 => not found\n'))))
+    assert doctor.missing_libraries('libmxnet.so') == [
+        'libcudnn.so.8', 'libcudart.so.11.0']
+
+
+def test_gpus_each_by_the_kernel_that_it_ran(cuda, monkeypatch):
+    """One that MXNet has code for, and one that it has not."""
+    monkeypatch.setattr(doctor, 'nvidia_gpus',
+                        lambda: ['NVIDIA A100, 8.0', 'NVIDIA H200, 9.0'])
+    monkeypatch.setattr(doctor, 'mxnet_facts', lambda: {
+        **FACTS, 'gpus': [None, 'no kernel image is available']})
+    found = doctor.mxnet()[-1]
+    assert found.found == ('NVIDIA A100, 8.0: a kernel ran; NVIDIA H200, '
+                           '9.0: no kernel image is available')
+    assert 'up to 8.9' in found.mend
+
+
+def test_no_gpu_is_wrong_for_a_gpu_package_only(cuda, monkeypatch):
+    assert 'pip uninstall mxnet-cu112' in mend_of(doctor.mxnet())
+    monkeypatch.setattr(doctor, 'mxnet_wheels', lambda: ['mxnet'])
+    assert not any(f.mend for f in doctor.mxnet())
+    monkeypatch.setattr(doctor, 'nvidia_gpus', lambda: ['NVIDIA A100, 8.0'])
+    assert not any(f.mend for f in doctor.mxnet())
+    assert 'A100, 8.0, not for this package' in doctor.mxnet()[-1].found
+
+
+def test_a_gpu_that_runs_its_kernel(cuda, monkeypatch):
+    monkeypatch.setattr(doctor, 'mxnet_facts',
+                        lambda: {**FACTS, 'gpus': [None]})
+    assert not any(f.mend for f in doctor.mxnet())
+    assert doctor.mxnet()[-1].found == 'GPU 0: a kernel ran'
+
+
+def test_absent_data_and_damaged(monkeypatch, tmp_path):
+    """Nothing is fetched, nothing is made: `make data` does that."""
+    monkeypatch.setattr(fashion_mnist, 'cache_folder',
+                        lambda: tmp_path / 'none')
+    absent = doctor.data()
+    assert 'is missing' in absent.found
+    assert absent.mend.startswith('make data')
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(fashion_mnist, 'cache_folder', lambda: tmp_path)
+    for name in fashion_mnist.FILES:
+        (tmp_path / name).write_bytes(b'no gzip')
+    assert 'is damaged' in doctor.data().found
+    assert doctor.data().mend.startswith('make data')
+
+
+@pytest.mark.parametrize('environment, mend', [
+    ({'OMP_NUM_THREADS': '4096'}, 'unset OMP_NUM_THREADS'),
+    ({'OMP_NUM_THREADS': 'all'}, 'unset OMP_NUM_THREADS'),
+    ({'MXNET_OMP_MAX_THREADS': '4096'}, 'unset MXNET_OMP_MAX_THREADS'),
+    ({'MXNET_CPU_WORKER_NTHREADS': '2'}, 'may hang'),
+    ({'OMP_NUM_THREADS': '1'}, '')])
+def test_threads(monkeypatch, environment, mend):
+    """More threads than processors are slow; fewer are a choice."""
+    for name in ('OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS',
+                 'MXNET_CPU_WORKER_NTHREADS'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    found = doctor.threads()
+    assert mend in found.mend and bool(mend) == bool(found.mend)
+    for name, value in environment.items():
+        assert f'{name}={value}' in found.found
+
+
+def test_folder_for_the_figures(tmp_path):
+    """One that is there, or can be made; not below a file."""
+    assert not doctor.folder(tmp_path).mend
+    assert not doctor.folder(tmp_path / 'a' / 'b').mend
+    (tmp_path / 'file').touch()
+    assert '--figures DIR' in doctor.folder(tmp_path / 'file').mend
+    assert '--figures DIR' in doctor.folder(tmp_path / 'file' / 'a').mend
+    assert [path.name for path in tmp_path.iterdir()] == ['file']
+
+
+def test_a_machine_without_a_wheel(monkeypatch):
+    """What the preflight says is the mend."""
+    monkeypatch.setattr(preflight, 'this_machine',
+                        lambda: preflight.Machine('Windows', 'AMD64'))
+    assert 'WSL' in doctor.machine().mend
+
+
+def test_python_3_12_without_setuptools(monkeypatch):
+    monkeypatch.setattr(doctor.sys, 'version_info', (3, 12, 0))
+    monkeypatch.setattr(doctor, 'find_spec', lambda name: None)
+    assert 'setuptools' in doctor.python().mend
+
+
+@pytest.mark.parametrize('findings, code', [
+    (SOUND, 0), ([*SOUND, doctor.Finding('data', 'is [gone]', 'make [it]')],
+                 1)])
+def test_exit_code_and_mends(monkeypatch, capsys, findings, code):
+    """Each problem comes with its mend, and makes the exit code 1."""
+    monkeypatch.setattr(doctor, 'examine', lambda figures: findings)
+    assert doctor.doctor() == code
+    out = capsys.readouterr().out
+    assert ('nothing is wrong' in out) == (code == 0)
+    assert ('data: make [it]' in out) == (code == 1)
+    assert ('is [gone]' in out) == (code == 1)
