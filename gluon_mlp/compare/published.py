@@ -40,8 +40,9 @@ class Quantity:
             return np.zeros_like(values)
         if self.digits == 'float32':
             # Draws and powers call the C library's functions, and these are
-            # right to one unit in the last place.
-            return np.spacing(values.astype(np.float32)).astype(float)
+            # right to one unit in the last place; the shortest decimal is
+            # within half a unit of the float32 that it names.
+            return 1.5 * np.spacing(values.astype(np.float32)).astype(float)
         if self.digits == 'decimals6':
             return np.full_like(values, 0.5e-6)
         with np.errstate(divide='ignore'):
