@@ -65,12 +65,14 @@ def get_net(dropout1=0.2, dropout2=0.5):
     for dropout in (dropout1, dropout2):
         if not 0 <= dropout < 1:
             raise ValueError(f'dropout is {dropout}, not from 0 to below 1')
-    net = nn.Sequential()
+    net = nn.HybridSequential()
     net.add(nn.Dense(256, activation='relu'),
             nn.Dropout(dropout1),
             nn.Dense(256, activation='relu'),
             nn.Dropout(dropout2),
             nn.Dense(10))
+    # Compiled at the first batch, the same mathematics.
+    net.hybridize(static_alloc=True, static_shape=True)
     return net
 
 

@@ -11,7 +11,9 @@ def get_net():
     The inputs, images or rows, are flattened; their number is taken from
     the first batch, and the weights are drawn then.
     """
-    net = nn.Sequential()
+    net = nn.HybridSequential()
     net.add(nn.Dense(256, activation='relu'),
             nn.Dense(10))
+    # Compiled at the first batch, the same mathematics.
+    net.hybridize(static_alloc=True, static_shape=True)
     return net

@@ -62,7 +62,7 @@ def squared_loss(y_hat, y):
 def sgd(params, lr, batch_size):
     """One step of minibatch stochastic gradient descent, in place (3.2)."""
     for param in params:
-        param[:] = param - lr * param.grad / batch_size
+        param -= lr * param.grad / batch_size
 
 
 def accuracy(y_hat, y):
@@ -94,7 +94,7 @@ def evaluate_loss(net, data_iter, loss):
 
 def train_epoch_ch3(net, train_iter, loss, updater):
     """Train for one epoch; the mean training loss and accuracy (3.6)."""
-    metric = Accumulator(3)  # sum of losses, correct predictions, examples
+    outputs = []
     if isinstance(updater, gluon.Trainer):
         updater = updater.step
     for X, y in train_iter:
@@ -103,8 +103,11 @@ def train_epoch_ch3(net, train_iter, loss, updater):
             l = loss(y_hat, y)
         l.backward()
         updater(X.shape[0])
-        metric.add(l.sum(), accuracy(y_hat, y), y.size)
-    return metric[0] / metric[2], metric[1] / metric[2]
+        outputs.append((l, y_hat, y))
+    # Counted at the end: no batch waits, and a few large operators do.
+    l, y_hat, y = (np.concatenate(arrays) for arrays in zip(*outputs))
+    return (float(l.asnumpy().sum(dtype='float64')) / y.size,
+            float(accuracy(y_hat, y)) / y.size)
 
 
 def train_ch3(net, train_iter, test_iter, loss, num_epochs, updater):
@@ -113,6 +116,8 @@ def train_ch3(net, train_iter, test_iter, loss, num_epochs, updater):
     `updater` is a `gluon.Trainer` or a function of the batch size. Raises
     `NonFiniteLossError` once an epoch's loss is not finite.
     """
+    if isinstance(loss, gluon.HybridBlock):
+        loss.hybridize()  # one operator instead of many
     history = []
     animator = Animator(xlabel='epoch', xlim=[1, num_epochs], ylim=[0.3, 0.9],
                         legend=['train loss', 'train acc', 'test acc'])

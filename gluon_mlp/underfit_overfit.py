@@ -44,7 +44,8 @@ def train(train_features, test_features, train_labels, test_labels,
     # No bias: the polynomial's column of ones stands for it.
     net.add(nn.Dense(1, use_bias=False))
     net.initialize()
-    net.hybridize()
+    for block in (net, loss):
+        block.hybridize()
     batch_size = min(batch_size, len(train_labels))
     train_iter = load_array((train_features, train_labels), batch_size)
     test_iter = load_array((test_features, test_labels), batch_size,

@@ -67,10 +67,12 @@ def train_concise(wd, train_iter, test_iter, num_epochs=100, lr=0.003):
 
     Returns and raises what `train` does.
     """
-    net = nn.Sequential()
+    net = nn.HybridSequential()
     net.add(nn.Dense(1))
     net.initialize(init.Normal(sigma=1))
     loss = gluon.loss.L2Loss()
+    for block in (net, loss):
+        block.hybridize()
     trainer = gluon.Trainer(net.collect_params(), 'sgd',
                             {'learning_rate': lr, 'wd': wd})
     for param in net.collect_params('.*bias').values():
