@@ -388,7 +388,7 @@ def swap_dropouts(monkeypatch):
 
 @pytest.mark.slow
 def test_swapped_dropout_probabilities_are_caught(real_data, monkeypatch):
-    """By the book's own loop: the published curves scatter too much."""
+    """By the book's own loop, within one epoch."""
     assert [c.agrees for c in command.compare_loops('dropout', quick=True)
             ] == [True, True]
     swap_dropouts(monkeypatch)
