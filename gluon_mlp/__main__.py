@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from .command_line import exit_code
+from .command_line import Device, exit_code
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None,
                   help='Chapter 4 of Dive into Deep Learning in MXNet Gluon.')
@@ -47,6 +47,36 @@ def doctor(figures: Annotated[Path, typer.Option(
     """Say what this machine has and what is wrong, with the mend."""
     from .doctor import doctor as run
     return run(figures)
+
+
+@app.command()
+def bench(
+        section: Annotated[Optional[str], typer.Option(
+            help='Only this one, by its slug.')] = None,
+        device: Annotated[Device, typer.Option(
+            help='Where to compute.')] = Device.cpu,
+        repeats: Annotated[Optional[int], typer.Option(
+            min=1, show_default='7, or 3 with --quick',
+            help='Of each, after a first call.')] = None,
+        quick: Annotated[bool, typer.Option(
+            '--quick', help='Less, and noisier; no torch.compile.')] = False,
+        output: Annotated[Path, typer.Option(
+            metavar='DIR', file_okay=False, writable=True,
+            help='Folder for bench.json and plots.')] = Path('bench'),
+        against: Annotated[Optional[Path], typer.Option(
+            metavar='JSON', exists=True, dir_okay=False,
+            help='A bench.json to compare with.')] = None):
+    """Time each section beside the book's loop and PyTorch."""
+    import matplotlib
+    matplotlib.use('agg')
+    from .bench.command import NETWORKS
+    from .bench.command import bench as run
+    if section not in (None, *NETWORKS):
+        raise typer.BadParameter(f'{section!r} is not timed; these are: '
+                                 + ', '.join(NETWORKS))
+    output.mkdir(parents=True, exist_ok=True)
+    return run(section, device.value, repeats or (3 if quick else 7), quick,
+               output, against)
 
 
 if __name__ == '__main__':

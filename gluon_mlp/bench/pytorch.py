@@ -1,0 +1,153 @@
+"""PyTorch as the rival: data in memory, the same batches and statistics.
+
+Each function returns what to time, and what waits for it to end.
+"""
+import os
+import time
+
+import numpy as np
+
+from .. import compat, fashion_mnist
+
+SIZES = {'mlp_scratch': (784, 256, 10), 'mlp_concise': (784, 256, 10),
+         'dropout': (784, 256, 256, 10)}
+DROPOUT = (0.2, 0.5)
+LR = {'mlp_scratch': 0.1, 'mlp_concise': 0.1, 'dropout': 0.5}
+
+
+def _torch(device):
+    """PyTorch with our number of threads, and its own way to wait."""
+    os.environ.pop('GOMP_SPINCOUNT', None)
+    import torch
+    torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS')
+                              or compat.usable_processors()))
+    torch.manual_seed(0)
+    if device == 'gpu' and not torch.cuda.is_available():
+        raise RuntimeError('this PyTorch has no GPU')
+    wait = torch.cuda.synchronize if device == 'gpu' else (lambda: None)
+    return torch, torch.device('cuda' if device == 'gpu' else 'cpu'), wait
+
+
+def epoch(section, what, compiled, device='cpu', batch_size=256):
+    """One epoch of training and evaluation; gives the test accuracy."""
+    torch, place, wait = _torch(device)
+    found = fashion_mnist.load()
+    X, X_test = (torch.tensor(images.reshape(-1, 784), device=place) / 255
+                 for images in (found.train_images, found.test_images))
+    y, y_test = (torch.tensor(labels, device=place).long()
+                 for labels in (found.train_labels, found.test_labels))
+    net, train = _trainer(torch, section, what, compiled, place)
+
+    def run():
+        order = torch.tensor(np.random.permutation(len(X)), device=place)
+        train([X, y], order.split(batch_size))
+        with torch.no_grad():
+            net.eval()
+            correct = sum((net(a).argmax(1) == b).sum() for a, b in zip(
+                X_test.split(batch_size), y_test.split(batch_size)))
+            return float(correct) / len(y_test)
+    return run, wait
+
+
+def step(section, what, compiled, num_batches, device='cpu'):
+    """The loop over `num_batches` batches of 256, made before."""
+    torch, place, wait = _torch(device)
+    images = fashion_mnist.load()
+    X = torch.tensor(images.train_images.reshape(-1, 784)) / 255
+    y = torch.tensor(images.train_labels).long()
+    batches = [(a.clone().to(place), b.clone().to(place)) for a, b in list(
+        zip(X.split(256), y.split(256)))[:num_batches]]
+    _, train = _trainer(torch, section, what, compiled, place)
+
+    def run():
+        train(None, batches)
+    return run, wait
+
+
+def _trainer(torch, section, what, compiled, place):
+    """The network, and a function that trains it on batches."""
+    net = _network(torch, SIZES[section], section == 'dropout',
+                   what == 'scratch').to(place)
+    optimizer = torch.optim.SGD(net.parameters(), LR[section], fused=True)
+    loss = torch.nn.CrossEntropyLoss()
+
+    def forward(X, y):
+        y_hat = net(X)
+        l = loss(y_hat, y)
+        return l, l.detach() * len(y), (y_hat.argmax(1) == y).sum()
+
+    if compiled:
+        forward = torch.compile(forward, dynamic=False)
+
+    def train(arrays, batches):
+        net.train()
+        sums = []
+        for batch in batches:
+            X, y = (a[batch] for a in arrays) if arrays else batch
+            l, *statistics = forward(X, y)
+            optimizer.zero_grad()
+            l.backward()
+            optimizer.step()
+            sums.append(torch.stack(statistics))
+        return (sum(sums) / sum(map(len, batches))).tolist()
+    return net, train
+
+
+def _network(torch, sizes, drop, scratch):
+    """The chapter's network, of layers or of operations on parameters."""
+    nn = torch.nn
+    layers = [nn.Linear(*size) for size in zip(sizes, sizes[1:])]
+    for layer in layers:
+        nn.init.normal_(layer.weight, std=0.01)
+        nn.init.zeros_(layer.bias)
+    if scratch:
+        return _scratch(torch, layers, drop)
+    modules = [layers[0]]
+    for layer, p in zip(layers[1:], DROPOUT):
+        modules += [nn.ReLU(), *([nn.Dropout(p)] if drop else []), layer]
+    return nn.Sequential(*modules)
+
+
+def _scratch(torch, layers, drop):
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.params = torch.nn.ParameterList(
+                p for layer in layers
+                for p in (layer.weight.T.contiguous(), layer.bias))
+
+        def forward(self, X):
+            W, b, *params = self.params
+            H = X @ W + b
+            for W, b, p in zip(params[::2], params[1::2], DROPOUT):
+                H = torch.relu(H)
+                if drop and self.training:
+                    H = (torch.rand_like(H) > p) * H / (1 - p)
+                H = H @ W + b
+            return H
+    return Net()
+
+
+def products(shapes, num_repeats, device='cpu'):
+    """As `ours.products`, in PyTorch."""
+    torch, place, wait = _torch(device)
+    pairs = {}
+    for name, (m, k, n, ta, tb) in shapes.items():
+        A = torch.randn((k, m) if ta else (m, k), device=place)
+        B = torch.randn((n, k) if tb else (k, n), device=place)
+        pairs[name] = A.T if ta else A, B.T if tb else B
+
+    def run():
+        return {name: _product_seconds(torch, A, B, num_repeats, wait)
+                for name, (A, B) in pairs.items()}
+    return run, wait
+
+
+def _product_seconds(torch, A, B, num_repeats, wait):
+    out = A @ B
+    wait()
+    start = time.perf_counter()
+    for _ in range(num_repeats):
+        torch.mm(A, B, out=out)
+    wait()
+    return (time.perf_counter() - start) / num_repeats

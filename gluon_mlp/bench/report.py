@@ -1,0 +1,204 @@
+"""The table and the plots of a run, `bench.json`, and two runs compared."""
+import json
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from .. import plot
+from ..errors import ChapterError
+
+PRODUCTS = ('X W1', 'dW1', 'H W2', 'dW2', 'dH')
+SWEEPS = ('batch size', 'hidden units', 'threads')
+
+
+def write_json(result, path):
+    """Write bench.json, never half of it; its path."""
+    partial = path.with_suffix('.partial')
+    partial.write_text(json.dumps(result, indent=1) + '\n', 'utf-8')
+    return partial.replace(path)
+
+
+def read_json(path):
+    """What `write_json` wrote. Raises `ChapterError` if `path` is not one."""
+    try:
+        result = json.loads(path.read_text('utf-8'))
+        if result['schema'] == 1:
+            return result
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise ChapterError(f'{path} is no bench.json of this version')
+
+
+def print_result(result):
+    """Print the machine, a row for each rival, and the shares."""
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(', '.join(f'{name} {value}' for name, value in
+                            result['about'].items() if value is not None),
+                  soft_wrap=True, highlight=False)
+    console.print(_table(result))
+    for missing in result['missing']:
+        console.print('not timed: {what}, {who}: {why}'.format(**missing),
+                      soft_wrap=True, markup=False)
+    for text in shares(result):
+        console.print(text, soft_wrap=True)
+
+
+def _table(result):
+    table = Table('what', 'who', box=None)
+    for name in ('first', 'median', 'quartiles', 'ours is', 'images/s',
+                 'GFLOP/s', 'of fastest product'):
+        table.add_column(name, justify='right')
+    best = product_speed(result)
+    for r in result['results']:
+        name = r['what'] + ('' if r['x'] is None else f' {r["x"]}')
+        ours = find(result, r['what'], 'ours', r['x'])
+        rival = ours and ours is not r
+        speed = r['gflop_per_s']
+        table.add_row(
+            name, r['who'], _seconds(r['first']), _seconds(r['median']),
+            f'{_seconds(r["q1"])} - {_seconds(r["q3"])}',
+            f'{r["median"] / ours["median"]:.2f} x as fast' if rival else '',
+            f'{r["images_per_s"]:,.0f}' if r['images'] else '',
+            f'{speed:.1f}' if speed else '',
+            f'{speed / best:.0%}' if speed and best else '')
+    return table
+
+
+def _seconds(seconds):
+    for factor, unit in ((1, 's'), (1e3, 'ms')):
+        if seconds * factor >= 1:
+            return f'{seconds * factor:.3g} {unit}'
+    return f'{seconds * 1e6:.3g} us'
+
+
+def find(result, what, who=None, x=None):
+    """The entry for `what`, by `who`; of several rivals the fastest."""
+    found = [r for r in result['results'] if r['what'] == what
+             and r['x'] == x and who in (None, r['who'])]
+    return min(found, key=lambda r: r['median'], default=None)
+
+
+def product_speed(result):
+    """GFLOP/s of the fastest matrix product that was measured, or None."""
+    speeds = [r['gflop_per_s'] for r in result['results']
+              if r['what'].startswith('product: ')]
+    return max(speeds, default=None)
+
+
+def shares(result):
+    """How near a step is to the products that it cannot avoid: sentences."""
+    entry = next((r for r in result['results'] if r['who'] == 'ours'
+                  and r['what'].startswith('mlp_concise concise ')
+                  and r['what'].endswith(' steps')), None)
+    if not entry or not product_speed(result):
+        return []
+    step = entry['median'] / int(entry['what'].split()[2])
+    texts = []
+    for n in (3, 5):
+        names = PRODUCTS[:n]
+        products = sum(find(result, f'product: {p}')['median'] for p in names)
+        texts.append(f'a step takes {_seconds(step)}; its products '
+                     f'{", ".join(names)}, each by whoever is faster, '
+                     f'{_seconds(products)}: {products / step:.0%}')
+    return texts
+
+
+def draw(result, folder):
+    """Plot the sweeps, the epochs and the parts; the paths."""
+    plot.folder = folder
+    paths = [_draw_sweep(result, what) for what in SWEEPS
+             if any(r['what'] == what for r in result['results'])]
+    for name, end in (('epochs', ' epoch'), ('parts', None)):
+        chosen = [r for r in result['results'] if (
+            r['what'].endswith(end) if end else
+            r['what'].startswith('part of a step'))]
+        if chosen:
+            paths.append(_draw_bars(name, chosen))
+    return paths
+
+
+def _draw_sweep(result, what):
+    """Time of a batch and images a second over `what`, log axes."""
+    rows = [r for r in result['results'] if r['what'] == what]
+    x = [r['x'] for r in rows]
+    _, (left, right) = plot.plt.subplots(1, 2, figsize=(8, 3))
+    per_image = [[1e6 * r[q] / r['images'] for r in rows]
+                 for q in ('median', 'q1', 'q3')]
+    left.fill_between(x, *per_image[1:], alpha=0.3)
+    plot.plot(x, per_image[0], what, 'microseconds an image', xscale='log',
+              yscale='log', fmts=('o-',), axes=left)
+    plot.plot(x, [r['gflop_per_s'] for r in rows], what, 'GFLOP/s',
+              xscale='log', yscale='log', fmts=('o-',), axes=right)
+    for axes in (left, right):
+        _label_x(axes, x)
+    plot.plt.tight_layout()
+    return _save(f'bench_{what.replace(" ", "_")}')
+
+
+def _label_x(axes, x):
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+    axes.set_xticks(x, map(str, x))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _draw_bars(name, rows):
+    """A bar for each of `rows`, its median, with the quartiles."""
+    rows = rows[::-1]
+    labels = [f'{r["what"].split(": ")[-1]}, {r["who"]}' for r in rows]
+    _, axes = plot.plt.subplots(figsize=(6, 0.9 + 0.25 * len(rows)))
+    errors = [[r['median'] - r['q1'] for r in rows],
+              [r['q3'] - r['median'] for r in rows]]
+    axes.barh(labels, [r['median'] for r in rows], xerr=errors, log=True)
+    axes.set_xlabel('seconds')
+    axes.grid(axis='x')
+    return _save(f'bench_{name}')
+
+
+def _save(name):
+    path = plot.save_figure(name)
+    plot.plt.close('all')
+    return path
+
+
+def print_against(new, old):
+    """Print what is faster or slower than in `old`, beyond the noise."""
+    for name in sorted(new['about'].keys() & old['about'].keys()):
+        if name not in ('date', 'seconds', 'load_average') and (
+                new['about'][name] != old['about'][name]):
+            print(f'{name}: {old["about"][name]} then, '
+                  f'{new["about"][name]} now')
+    table = Table('what', 'who', 'then', 'now', 'now it is', box=None)
+    for r, before in pairs(new, old):
+        what = r['what'] + ('' if r['x'] is None else f' {r["x"]}')
+        table.add_row(what, r['who'], _seconds(before['median']),
+                      _seconds(r['median']), verdict(r, before))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def pairs(new, old):
+    """The entries of both runs, beside each other."""
+    before = {(r['what'], r['who'], r['x']): r for r in old['results']}
+    for r in new['results']:
+        key = r['what'], r['who'], r['x']
+        if key in before:
+            yield r, before[key]
+
+
+def verdict(new, old):
+    """'1.50 x as fast', or the same within noise.
+
+    The medians differ by more than the noise where they differ by more than
+    both runs' distances between the quartiles together.
+    """
+    if min(len(new['times']), len(old['times'])) < 3:
+        return 'too few repeats to tell'
+    noise = sum(r['q3'] - r['q1'] for r in (new, old))
+    if abs(new['median'] - old['median']) <= noise:
+        return 'the same within noise'
+    ratio = old['median'] / new['median']
+    return (f'faster, {ratio:.2f} x' if ratio > 1
+            else f'slower, {1 / ratio:.2f} x')
