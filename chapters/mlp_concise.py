@@ -1,11 +1,10 @@
 """4.3 Concise implementation of multilayer perceptrons."""
-from mxnet import gluon, init
-
 from gluon_mlp.command_line import BatchSize, LearningRate, NumEpochs, run
 from gluon_mlp.data import load_data_fashion_mnist
 from gluon_mlp.mlp_concise import get_net
 from gluon_mlp.plot import save_figure
 from gluon_mlp.training import train_ch3
+from mxnet import gluon, init
 
 
 def main(batch_size: BatchSize = 256, lr: LearningRate = 0.1,

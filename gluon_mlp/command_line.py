@@ -1,15 +1,16 @@
 """The options that all chapter scripts share, and how a script ends."""
 import inspect
 import math
+import os
 import sys
 from enum import Enum
 from pathlib import Path
+from typing import Annotated
 
 import click
 import typer
-from typing_extensions import Annotated
 
-from .errors import ChapterError
+from .errors import ChapterError, DisplayError
 
 
 class Device(str, Enum):
@@ -19,9 +20,18 @@ class Device(str, Enum):
 
 
 def _positive(text):
-    value = float(text)
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if math.isfinite(value) and value > 0:
+        return value
+    raise typer.BadParameter(f'{text!r} is not a positive number.')
+
+
+def _probability(value):
+    if not 0 <= value < 1:
+        raise typer.BadParameter(f'{value} is not from 0 to below 1')
     return value
 
 
@@ -30,6 +40,8 @@ BatchSize = Annotated[int, typer.Option(min=1, help='Examples a minibatch.')]
 LearningRate = Annotated[float, typer.Option(
     click_type=click.types.FuncParamType(_positive), metavar='FLOAT',
     help='Learning rate of SGD.')]
+DropProbability = Annotated[float, typer.Option(
+    callback=_probability, help='Share of the hidden units to drop.')]
 
 
 def _shared(
@@ -39,7 +51,8 @@ def _shared(
         device: Annotated[Device, typer.Option(
             help='Where to compute.')] = Device.cpu,
         figures: Annotated[Path, typer.Option(
-            metavar='DIR', help='Folder for the figures.')] = Path('figures'),
+            metavar='DIR', file_okay=False, writable=True,
+            help='Folder for the figures.')] = Path('figures'),
         show: Annotated[bool, typer.Option(
             '--show', help='Show the figures in windows, too.')] = False):
     """The options of every script."""
@@ -55,13 +68,18 @@ def run(main):
     def command(**options):
         shared = {name: options.pop(name)
                   for name in inspect.signature(_shared).parameters}
-        _run_section(lambda: main(**options), **shared)
+        try:
+            _run_section(lambda: main(**options), **shared)
+        except KeyboardInterrupt:  # typer would only end with 130
+            return _interrupted()
 
     parameters = [p.replace(kind=p.KEYWORD_ONLY) for f in (main, _shared)
                   for p in inspect.signature(f).parameters.values()]
     command.__signature__ = inspect.Signature(parameters)
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     command.__doc__ = sys.modules[main.__module__].__doc__
+    # A log or a pipe gets each line at once, whatever the encoding.
+    sys.stdout.reconfigure(line_buffering=True, errors='backslashreplace')
     sys.exit(_exit_code(command))
 
 
@@ -73,11 +91,12 @@ def _exit_code(command):
     except click.ClickException as error:
         print(f'error: {error.format_message()}', file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # `| head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ChapterError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, click.Abort):
-        return _interrupted()
 
 
 def _run_section(section, seed, device, figures, show):
@@ -85,6 +104,9 @@ def _run_section(section, seed, device, figures, show):
     import matplotlib
     if not show:
         matplotlib.use('agg')
+    elif matplotlib.get_backend().lower() == 'agg':
+        raise DisplayError('no display to --show the figures on; they are '
+                           'saved without it, too')
     from . import plot, training
     from .device import get_device
     figures.mkdir(parents=True, exist_ok=True)

@@ -13,12 +13,15 @@ def prepare():
     """Make `import mxnet` work, and fast. Harmless when called again.
 
     Sets `OMP_NUM_THREADS` to `usable_processors()` unless the user has set
-    it. Has no effect on an MXNet that is imported already.
+    it, or `MXNET_OMP_MAX_THREADS`, over which it would prevail. Has no effect
+    on an MXNet that is imported already. Raises `ImportError` where Python
+    has no `distutils` and setuptools, which brings it, is missing.
     """
-    os.environ.setdefault('OMP_NUM_THREADS', str(usable_processors()))
+    if 'MXNET_OMP_MAX_THREADS' not in os.environ:
+        os.environ.setdefault('OMP_NUM_THREADS', str(usable_processors()))
     _restore_numpy_names()
     if sys.version_info >= (3, 12):
-        import setuptools  # noqa: F401  (it brings `distutils` back)
+        _restore_distutils()
 
 
 def usable_processors(cgroup=Path('/sys/fs/cgroup'),
@@ -83,6 +86,15 @@ def _restore_numpy_names():
     for name, value in names.items():
         if not hasattr(np, name):
             setattr(np, name, value)
+
+
+def _restore_distutils():
+    try:
+        import setuptools  # noqa: F401  (it brings `distutils` back)
+    except ImportError as error:
+        raise ImportError(
+            'MXNet needs distutils, which Python 3.12 dropped and setuptools '
+            "brings back: pip install 'setuptools>=65'") from error
 
 
 def _removed_from_numpy(*args, **kwargs):

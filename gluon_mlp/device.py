@@ -7,7 +7,7 @@ import mxnet as mx
 from .errors import DeviceError
 
 KERNEL = ('import gluon_mlp, mxnet as mx; '
-          'print((mx.nd.ones(2, ctx=mx.gpu({})) + 1).asnumpy())')
+          'print((mx.nd.ones(2, ctx=mx.gpu(0)) + 1).asnumpy())')
 
 
 def get_device(name):
@@ -18,21 +18,37 @@ def get_device(name):
     """
     if name == 'cpu':
         return mx.cpu()
-    if mx.context.num_gpus() == 0:
+    if _num_gpus() == 0:
         raise DeviceError(
             'MXNet sees no GPU: it needs one of compute capability 8.9 or '
             'less and the package mxnet-cu112 or mxnet-cu117 instead of '
             'mxnet (see README); use --device cpu')
-    trial = subprocess.run([sys.executable, '-c', KERNEL.format(0)],
-                           capture_output=True, text=True, check=False)
-    if trial.returncode:
+    fault = _try_kernel()
+    if fault:
         raise DeviceError(
             "this GPU cannot run MXNet's kernels (the wheels have machine "
             'code for compute capabilities up to 8.9, not for Hopper or '
-            f'newer: {_last_line(trial)}); use --device cpu')
+            f'newer: {fault}); use --device cpu')
     return mx.gpu(0)
 
 
-def _last_line(trial):
-    lines = [line for line in trial.stderr.splitlines() if line.strip()]
-    return lines[-1] if lines else f'exit code {trial.returncode}'
+def _num_gpus():
+    try:
+        return mx.context.num_gpus()
+    except mx.MXNetError:  # a wheel for GPUs, and no driver
+        return 0
+
+
+def _try_kernel():
+    """What goes wrong when a kernel runs, in one line, or None."""
+    try:
+        trial = subprocess.run([sys.executable, '-c', KERNEL], timeout=300,
+                               capture_output=True, text=True, check=False)
+    except subprocess.TimeoutExpired:
+        return 'it did not finish'
+    if trial.returncode < 0:
+        return f'it crashed with signal {-trial.returncode}'
+    if trial.returncode > 0:
+        lines = trial.stderr.strip().splitlines()
+        return lines[-1] if lines else f'exit code {trial.returncode}'
+    return None

@@ -13,5 +13,9 @@ class DeviceError(ChapterError):
     """The device that was asked for cannot be used."""
 
 
+class DisplayError(ChapterError):
+    """There is no display to show the figures on."""
+
+
 class NonFiniteLossError(ChapterError):
     """Training has diverged: the loss is no longer a finite number."""

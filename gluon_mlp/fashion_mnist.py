@@ -6,6 +6,8 @@ of duplicates. Either will do, and the program says which it found.
 """
 import gzip
 import hashlib
+import io
+import math
 import os
 import shutil
 import subprocess
@@ -22,6 +24,7 @@ from .errors import DataError
 MXNET = 'https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/'
 GITHUB = 'https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/'
 COMMIT_0826 = '949006594cc2f804a93b9155849734564c3545ec'
+TIMEOUT = (5, 20)  # seconds: to connect, and without a byte
 DEBIAN_PACKAGE = 'dataset-fashion-mnist'
 DEBIAN_FOLDER = Path('usr/share/datasets/fashion-mnist')
 
@@ -89,7 +92,7 @@ def fetch(folder):
         try:
             return read_files(folder)
         except DataError as error:
-            print(f'{error}; fetching it again', file=sys.stderr)
+            print(f'{error}; fetching all four again', file=sys.stderr)
     from filelock import FileLock
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -106,25 +109,30 @@ def _fetch_alone(folder):
         return read_files(folder)  # brought by another process, meanwhile
     except DataError:
         pass
-    tried, partial = [], folder / '.partial'
+    tried = []
     for what, bring in sources():
         print(f'looking for Fashion-MNIST: {what}', file=sys.stderr)
-        shutil.rmtree(partial, ignore_errors=True)  # a killed run's, too
-        partial.mkdir()
         try:
-            bring(partial)
-            found = read_files(partial)
+            return _fetch_from(bring, folder)
         except DataError as error:
             tried.append(f'  {what}: {error}')
-            continue
-        for name in FILES:
-            (partial / name).replace(folder / name)
-        shutil.rmtree(partial)
-        return found
-    shutil.rmtree(partial, ignore_errors=True)
     raise DataError('\n'.join([
         'Fashion-MNIST is nowhere to be had. Tried:', *tried,
         f'Put these four files into {folder} by hand: {", ".join(FILES)}']))
+
+
+def _fetch_from(bring, folder):
+    partial = folder / '.partial'
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    partial.mkdir()
+    try:
+        bring(partial)
+        found = read_files(partial)
+        for name in FILES:
+            (partial / name).replace(folder / name)
+        return found
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def sources():
@@ -148,29 +156,31 @@ def download(url, folder):
     import requests
     pooch.get_logger().setLevel('ERROR')
     downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(),
-                                      timeout=20)
+                                      chunk_size=2 ** 16, timeout=TIMEOUT)
     for name in FILES:
         try:
             pooch.retrieve(url + name, known_hash=None, fname=name,
                            path=folder, downloader=downloader)
         except requests.RequestException as error:
             raise DataError(_reason(error)) from error
+        read_file(folder / name)  # before the next one is asked for
 
 
 def _reason(error):
-    """A network error in a few words: its innermost cause's."""
-    while getattr(error, 'reason', None) or error.__context__:
-        inner = getattr(error, 'reason', None) or error.__context__
-        if not isinstance(inner, Exception):
-            break
-        error = inner
-    return f'{type(error).__name__}: {error}'
+    """A network error in a few words: the server's answer, or the cause."""
+    if error.response is not None:
+        return f'{error.response.status_code} {error.response.reason}'
+    cause = error
+    while isinstance(cause, Exception):
+        error = cause
+        cause = getattr(error, 'reason', None) or error.__context__
+    return getattr(error, 'strerror', None) or str(error)
 
 
 def copy(root, folder):
     """Copy the files of the Debian package unpacked below `root`."""
     source = root / DEBIAN_FOLDER
-    if not source.is_dir():
+    if not all((source / name).is_file() for name in FILES):
         raise DataError('not installed')
     for name in FILES:
         shutil.copyfile(source / name, folder / name)
@@ -185,13 +195,14 @@ def download_debian_package(folder):
         raise DataError('no apt-get here')
     work = folder / 'apt'
     (work / 'lists' / 'partial').mkdir(parents=True)
-    options = ['-o', f'Dir::State::Lists={work / "lists"}',
-               '-o', f'Dir::Cache={work}', '-o', 'APT::Sandbox::User=root',
-               '-o', 'Acquire::Languages=none']
-    _run(['apt-get', 'download', DEBIAN_PACKAGE], work)
+    apt = ['apt-get', '-o', f'Acquire::http::Timeout={TIMEOUT[1]}']
+    own_lists = ['-o', f'Dir::State::Lists={work / "lists"}',
+                 '-o', f'Dir::Cache={work}', '-o', 'Acquire::Languages=none',
+                 '-o', 'APT::Sandbox::User=root']
+    _run([*apt, 'download', DEBIAN_PACKAGE], work)
     if not list(work.glob('*.deb')):  # the system's lists are often empty
-        _run(['apt-get', *options, 'update'], work)
-        _run(['apt-get', *options, 'download', DEBIAN_PACKAGE], work)
+        _run([*apt, *own_lists, 'update'], work)
+        _run([*apt, *own_lists, 'download', DEBIAN_PACKAGE], work)
     for package in work.glob('*.deb'):
         _run(['dpkg-deb', '-x', package, work / 'unpacked'], work)
         copy(work / 'unpacked', folder)
@@ -200,9 +211,12 @@ def download_debian_package(folder):
 
 
 def _run(command, folder):
-    subprocess.run(command, cwd=folder, check=False, timeout=600,
-                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL)
+    try:
+        subprocess.run(command, cwd=folder, check=False, timeout=600,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        raise DataError(f'{command[0]} does not come to an end') from None
 
 
 def read_files(folder):
@@ -223,11 +237,21 @@ def read_file(path):
     Decompresses no more bytes than the file should have. Raises `DataError`.
     """
     known = FILES[path.name]
+    packed, content = _read_gzip(path, _idx_size(known.shape) + 1)
+    array = parse_idx(content, known.shape, path)
+    if hashlib.sha1(packed).hexdigest() == known.gz_sha1:
+        return array, '2017-08-26'
+    if hashlib.sha256(content).hexdigest() == known.sha256:
+        return array, '2017-08-31'
+    raise DataError(f'{path} is damaged (its hash is of no edition)')
+
+
+def _read_gzip(path, size):
+    """The bytes of the file `path`, and the first `size` that it packs."""
     try:
         packed = path.read_bytes()
-        size = _idx_size(known.shape)
-        with gzip.open(path) as file:
-            content = file.read(size + 1)
+        with gzip.open(io.BytesIO(packed)) as file:
+            return packed, file.read(size)
     except FileNotFoundError:
         raise DataError(f'{path} is missing') from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -235,29 +259,23 @@ def read_file(path):
     except OSError as error:
         raise DataError(f'{path} cannot be read ({error.strerror})'
                         ) from error
-    if hashlib.sha1(packed).hexdigest() == known.gz_sha1:
-        edition = '2017-08-26'
-    elif hashlib.sha256(content).hexdigest() == known.sha256:
-        edition = '2017-08-31'
-    else:
-        raise DataError(f'{path} is damaged (its hash is of no edition)')
-    return parse_idx(content, path), edition
 
 
 def _idx_size(shape):
-    return 4 + 4 * len(shape) + int(np.prod(shape))
+    return 4 + 4 * len(shape) + math.prod(shape)
 
 
-def parse_idx(content, path):
-    """The uint8 array in `content`, the bytes of an IDX file.
+def parse_idx(content, shape, path):
+    """The uint8 array in `content`, the bytes of an IDX file, of `shape`.
 
     `path` is for messages. Raises `DataError` if it is not one.
     """
-    if len(content) < 4 or content[:3] != b'\0\0\x08':
-        raise DataError(f'{path} is no IDX file of bytes (wrong magic)')
-    shape = np.frombuffer(content, '>u4', count=content[3], offset=4)
-    if len(content) != _idx_size(shape):
-        raise DataError(f'{path} has {len(content)} bytes, not '
-                        f'{_idx_size(shape)} as its header says')
-    return np.frombuffer(content, np.uint8,
-                         offset=4 + 4 * len(shape)).reshape(shape)
+    if not content:
+        raise DataError(f'{path} is damaged (empty)')
+    if content[:4] != bytes([0, 0, 8, len(shape)]):
+        raise DataError(f'{path} is damaged (wrong magic number)')
+    sizes = np.array(shape, '>u4').tobytes()
+    if content[4:].startswith(sizes) and len(content) == _idx_size(shape):
+        return np.frombuffer(content, np.uint8,
+                             offset=4 + len(sizes)).reshape(shape)
+    raise DataError(f'{path} is damaged (wrong size)')

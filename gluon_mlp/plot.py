@@ -1,5 +1,6 @@
 """Plots as the book draws them, saved to files from a script."""
 import sys
+from itertools import cycle
 from pathlib import Path
 
 from matplotlib import pyplot as plt
@@ -20,8 +21,10 @@ def set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend):
     axes.set_ylabel(ylabel)
     axes.set_xscale(xscale)
     axes.set_yscale(yscale)
-    axes.set_xlim(xlim)
-    axes.set_ylim(ylim)
+    if xlim is None or xlim[0] != xlim[1]:  # one epoch has no width
+        axes.set_xlim(xlim)
+    if ylim is not None:  # set_ylim(None) would end the autoscaling
+        axes.set_ylim(ylim)
     if legend:
         axes.legend(legend)
     axes.grid()
@@ -29,15 +32,28 @@ def set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend):
 
 def plot(X, Y=None, xlabel=None, ylabel=None, legend=None, xlim=None,
          ylim=None, xscale='linear', yscale='linear', fmts=FORMATS,
-         figsize=(5, 2.5)):
-    """Plot a curve, or a list of curves over the same or own x (2.4)."""
-    curves = Y if isinstance(Y, (list, tuple)) else [Y]
-    xs = X if isinstance(X, (list, tuple)) else [X] * len(curves)
-    _, axes = plt.subplots(figsize=figsize)
-    for x, y, fmt in zip(xs, curves, fmts):
-        axes.plot(_numpy(x), _numpy(y), fmt)
+         figsize=(5, 2.5), axes=None):
+    """Plot a curve, or a list of curves over the same or own x (2.4).
+
+    Without `Y` the curves are `X`, over 0, 1, 2 ... Draws into `axes`, or
+    into a figure of its own. Returns the axes.
+    """
+    curves = _curves(X if Y is None else Y)
+    xs = _curves(range(len(curves[0])) if Y is None else X)
+    if len(xs) == 1:
+        xs = xs * len(curves)
+    if axes is None:
+        _, axes = plt.subplots(figsize=figsize)
+    for x, y, fmt in zip(xs, curves, cycle(fmts)):
+        axes.plot(x, y, fmt)
     set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend)
     return axes
+
+
+def _curves(a):
+    """A list of curves, from one curve or several."""
+    several = isinstance(a, (list, tuple)) and hasattr(a[0], '__len__')
+    return [_numpy(curve) for curve in (a if several else [a])]
 
 
 def _numpy(a):
@@ -69,7 +85,7 @@ class Animator:
         xs = x if hasattr(x, '__len__') else [x] * len(ys)
         if not self.lines:
             self.lines = [self.axes[0].plot([], [], fmt)[0]
-                          for _, fmt in zip(ys, self.fmts)]
+                          for _, fmt in zip(ys, cycle(self.fmts))]
             if self.legend:
                 self.axes[0].legend(self.legend)
         for line, a, b in zip(self.lines, xs, ys):
@@ -79,8 +95,8 @@ class Animator:
         self.axes[0].autoscale_view()
         if in_notebook():
             from IPython import display
-            display.clear_output(wait=True)
             display.display(self.fig)
+            display.clear_output(wait=True)  # once the next one is there
 
 
 def show_images(imgs, num_rows, num_cols, titles=None, scale=1.5):
@@ -96,10 +112,18 @@ def show_images(imgs, num_rows, num_cols, titles=None, scale=1.5):
 
 
 def save_figure(name):
-    """Save the current figure as NAME.png in `folder`; prints where."""
+    """Save the current figure as NAME.png in `folder`; prints where.
+
+    Never leaves half a file. Returns its path.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f'{name}.png'
-    plt.savefig(path, dpi=150, bbox_inches='tight')
+    partial = folder / f'.{name}.partial'
+    try:
+        plt.savefig(partial, format='png', dpi=150, bbox_inches='tight')
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     print(f'figure: {path}')
     if plt.get_backend().lower() == 'agg':
         plt.close()  # with a window, it stays open until the end

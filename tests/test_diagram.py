@@ -1,17 +1,10 @@
 """Network diagrams: the right units, names and connections."""
 import pytest
+from gluon_mlp.diagram import draw_network, layer_titles
 from matplotlib import pyplot as plt
 from matplotlib.patches import Circle, FancyArrowPatch
 
-from gluon_mlp.diagram import draw_network, layer_titles
-
 MLP = [('x', 4), ('h', 5), ('o', 3)]  # figure 4.1.1
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close('all')
 
 
 def circles(axes):

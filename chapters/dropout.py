@@ -1,0 +1,68 @@
+"""4.6 Dropout."""
+from gluon_mlp.command_line import (
+    BatchSize,
+    DropProbability,
+    LearningRate,
+    NumEpochs,
+    run,
+)
+from gluon_mlp.data import load_data_fashion_mnist
+from gluon_mlp.diagram import draw_network
+from gluon_mlp.dropout import (
+    accuracy_by_agreement,
+    dropout_layer,
+    evaluate_certainty,
+    get_net,
+    init_params,
+    net,
+)
+from gluon_mlp.plot import plt, save_figure
+from gluon_mlp.training import sgd, train_ch3
+from mxnet import gluon, init, np
+
+
+def main(batch_size: BatchSize = 256, lr: LearningRate = 0.5,
+         num_epochs: NumEpochs = 10, dropout1: DropProbability = 0.2,
+         dropout2: DropProbability = 0.5):
+    _, (ax1, ax2) = plt.subplots(1, 2, figsize=(9, 2.6))
+    draw_network([('x', 4), ('h', 5), ('o', 3)], axes=ax1)
+    draw_network([('x', 4), ('h', 5), ('o', 3)], ['h_2', 'h_5'], axes=ax2)
+    save_figure('dropout_diagram')
+
+    X = np.arange(16).reshape(2, 8)
+    for dropout in (0, 0.5, 1):
+        print(f'dropout_layer(X, {dropout}):\n{dropout_layer(X, dropout)}')
+
+    params = init_params()
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    train_iter, test_iter = load_data_fashion_mnist(batch_size)
+    train_ch3(lambda X: net(X, params, dropout1, dropout2), train_iter,
+              test_iter, loss, num_epochs, lambda n: sgd(params, lr, n))
+    save_figure('dropout_scratch')
+
+    concise = get_net(dropout1, dropout2)
+    concise.initialize(init.Normal(sigma=0.01))
+    trainer = gluon.Trainer(concise.collect_params(), 'sgd',
+                            {'learning_rate': lr})
+    train_ch3(concise, train_iter, test_iter, loss, num_epochs, trainer)
+    save_figure('dropout_concise')
+    show_certainty(*evaluate_certainty(concise, test_iter, num_samples=100))
+
+
+def show_certainty(agreement, correct):
+    sure = agreement == 1  # all masks predict the same class
+    for name, group in (('sure', correct[sure]), ('unsure', correct[~sure])):
+        print(f'{name} about {len(group)} test images, accuracy '
+              f'{group.sum() / max(len(group), 1):.4f}')
+    accs, counts = accuracy_by_agreement(
+        agreement, correct, [0, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1])
+    _, axes = plt.subplots(figsize=(5.5, 3))
+    names = '<50', '50-59', '60-69', '70-79', '80-89', '90-99', '100'
+    axes.bar_label(axes.bar(names, accs), counts, fontsize=8)
+    axes.set(xlabel='masks that agree, % (on the bars: test images)',
+             ylabel='test acc', ylim=(0, 1.08))
+    save_figure('dropout_certainty')
+
+
+if __name__ == '__main__':
+    run(main)

@@ -1,0 +1,31 @@
+"""4.2 Implementation of multilayer perceptrons from scratch."""
+from gluon_mlp.command_line import BatchSize, LearningRate, NumEpochs, run
+from gluon_mlp.data import load_data_fashion_mnist
+from gluon_mlp.mlp_scratch import init_params, net
+from gluon_mlp.plot import save_figure
+from gluon_mlp.training import predict_ch3, sgd, train_ch3
+from mxnet import gluon
+
+
+def main(batch_size: BatchSize = 256, lr: LearningRate = 0.1,
+         num_epochs: NumEpochs = 10):
+    params = init_params()
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    train_iter, test_iter = load_data_fashion_mnist(batch_size)
+
+    def mlp(X):
+        return net(X, params)
+
+    def updater(batch_size):
+        sgd(params, lr, batch_size)
+
+    train_ch3(mlp, train_iter, test_iter, loss, num_epochs, updater)
+    save_figure('mlp_scratch')
+    trues, preds = predict_ch3(mlp, test_iter)
+    save_figure('mlp_scratch_predictions')
+    print('true:     ', ', '.join(trues))
+    print('predicted:', ', '.join(preds))
+
+
+if __name__ == '__main__':
+    run(main)

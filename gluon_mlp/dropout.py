@@ -1,0 +1,112 @@
+"""4.6 Dropout, from scratch and concise; left on, to measure certainty."""
+import numpy as onp
+from mxnet import autograd, np, npx
+from mxnet.gluon import nn
+
+npx.set_np()
+
+num_inputs, num_outputs, num_hiddens1, num_hiddens2 = 784, 10, 256, 256
+
+
+def dropout_layer(X, dropout):
+    """Zero each element of `X` with probability `dropout` (4.6.4).
+
+    The others are divided by 1 - dropout, which keeps the expectation.
+    Draws nothing for 0 and 1. Raises `ValueError` outside [0, 1].
+    """
+    if not 0 <= dropout <= 1:
+        raise ValueError(f'dropout is {dropout}, not a number from 0 to 1')
+    if dropout == 0:
+        return X
+    if dropout == 1:
+        return np.zeros_like(X)
+    mask = np.random.uniform(0, 1, X.shape, ctx=X.ctx) > dropout
+    return mask.astype(X.dtype) * X / (1 - dropout)
+
+
+def init_params():
+    """Draw W1, b1, W2, b2, W3, b3: weights of scale 0.01, zero biases.
+
+    Float32, (784, 256), (256,), (256, 256), (256,), (256, 10), (10,), with
+    gradients attached (4.6.4).
+    """
+    W1 = np.random.normal(scale=0.01, size=(num_inputs, num_hiddens1))
+    b1 = np.zeros(num_hiddens1)
+    W2 = np.random.normal(scale=0.01, size=(num_hiddens1, num_hiddens2))
+    b2 = np.zeros(num_hiddens2)
+    W3 = np.random.normal(scale=0.01, size=(num_hiddens2, num_outputs))
+    b3 = np.zeros(num_outputs)
+    params = [W1, b1, W2, b2, W3, b3]
+    for param in params:
+        param.attach_grad()
+    return params
+
+
+def net(X, params, dropout1=0.2, dropout2=0.5):
+    """The outputs (n, 10) for images `X`; drops only in training (4.6.4)."""
+    W1, b1, W2, b2, W3, b3 = params
+    X = X.reshape(-1, num_inputs)
+    H1 = npx.relu(np.dot(X, W1) + b1)
+    if autograd.is_training():
+        H1 = dropout_layer(H1, dropout1)
+    H2 = npx.relu(np.dot(H1, W2) + b2)
+    if autograd.is_training():
+        H2 = dropout_layer(H2, dropout2)
+    return np.dot(H2, W3) + b3
+
+
+def get_net(dropout1=0.2, dropout2=0.5):
+    """The same network of Gluon's layers, not initialized (4.6.5).
+
+    Raises `ValueError` outside [0, 1): MXNet's `nn.Dropout(1)` gives NaN.
+    """
+    for dropout in (dropout1, dropout2):
+        if not 0 <= dropout < 1:
+            raise ValueError(f'dropout is {dropout}, not from 0 to below 1')
+    net = nn.Sequential()
+    net.add(nn.Dense(256, activation='relu'),
+            nn.Dropout(dropout1),
+            nn.Dense(256, activation='relu'),
+            nn.Dropout(dropout2),
+            nn.Dense(10))
+    return net
+
+
+def predict_with_dropout(net, X, num_samples):
+    """Predict `X` under `num_samples` random masks (4.6.3).
+
+    Returns the mean class probabilities (n, classes), and the agreement
+    (n,): the share of masks under which the class that has the largest mean
+    is predicted. Records no gradient.
+    """
+    with autograd.train_mode():
+        probs = np.stack([npx.softmax(net(X)) for _ in range(num_samples)])
+    mean = probs.mean(axis=0)
+    votes = probs.argmax(axis=2) == mean.argmax(axis=1)
+    return mean, votes.sum(axis=0) / num_samples
+
+
+def evaluate_certainty(net, data_iter, num_samples):
+    """`predict_with_dropout` over `data_iter`.
+
+    Returns two NumPy arrays (n,), in the iterator's order: the agreement of
+    each example, and whether its predicted class is right.
+    """
+    agreements, corrects = [], []
+    for X, y in data_iter:
+        mean, agreement = predict_with_dropout(net, X, num_samples)
+        agreements.append(agreement.asnumpy())
+        corrects.append(mean.asnumpy().argmax(axis=1) == y.asnumpy())
+    return onp.concatenate(agreements), onp.concatenate(corrects)
+
+
+def accuracy_by_agreement(agreement, correct, edges):
+    """The accuracy and number of the examples between each two `edges`.
+
+    Two lists; a range holds its lower edge, the last range both of its
+    edges. The accuracy of an empty range is NaN.
+    """
+    ranges = onp.digitize(agreement, onp.float32(edges[1:-1]))
+    groups = [correct[ranges == i] for i in range(len(edges) - 1)]
+    return ([group.mean() if len(group) else onp.nan for group in groups],
+            [len(group) for group in groups])

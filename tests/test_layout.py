@@ -1,0 +1,101 @@
+"""One slug a section: its module, its script, its test; and what they may."""
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = sorted((ROOT / 'chapters').glob('*.py'))
+TOOLS = {'__init__', 'command_line', 'compare', 'compat', 'data', 'device',
+         'diagram', 'errors', 'fashion_mnist', 'plot', 'preflight',
+         'published', 'report', 'reproduce', 'training'}
+TESTS_OF_MANY = {'layout'}
+
+
+def slugs_of(folder, pattern='*.py', prefix=''):
+    return {path.stem[len(prefix):] for path in (ROOT / folder).glob(pattern)
+            } - TOOLS
+
+
+def sections():
+    """The Makefile's list, which has the chapter's order."""
+    makefile = (ROOT / 'Makefile').read_text()
+    return re.search(r'^SECTIONS := (.*)', makefile, re.M)[1].split()
+
+
+def test_every_section_has_module_script_and_test():
+    tests = slugs_of('tests', 'test_*.py', 'test_') - TESTS_OF_MANY
+    found = {'gluon_mlp/': slugs_of('gluon_mlp'), 'tests/': tests,
+             'chapters/': slugs_of('chapters'), 'Makefile': set(sections())}
+    slugs = set().union(*found.values())
+    assert {place: slugs - there for place, there in found.items()
+            if slugs - there} == {}  # what is missing where
+
+
+def fresh_process(code, modules, home):
+    """Run `code` with the names of the modules as its arguments."""
+    return subprocess.run([sys.executable, '-c', code, *modules], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env={**os.environ, 'MXNET_HOME': str(home)},
+                          check=False)
+
+
+def modules():
+    return sorted(f'gluon_mlp.{path.stem}'
+                  for path in (ROOT / 'gluon_mlp').glob('[!_]*.py'))
+
+
+DRAW = """
+import importlib, random, sys
+import gluon_mlp, mxnet, numpy
+random.seed(1), numpy.random.seed(1)  # MXNet's streams are fresh as they are
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(mxnet.np.random.normal(size=3), mxnet.np.random.uniform(size=3),
+      mxnet.nd.shuffle(mxnet.nd.arange(20)).asnumpy(),
+      numpy.random.rand(3), random.random())
+"""
+
+
+def test_imports_leave_every_random_stream_where_it_was(tmp_path):
+    """The next draws are those of a process that imported no module."""
+    after, fresh = (fresh_process(DRAW, names, tmp_path)
+                    for names in (modules(), []))
+    assert after.returncode == 0, after.stderr
+    assert after.stdout == fresh.stdout != ''
+
+
+FORBID = """
+import importlib, sys
+import gluon_mlp, mxnet
+from gluon_mlp import fashion_mnist
+
+def forbidden(*args, **kwargs):
+    raise AssertionError('not at import')
+
+# What every operator, every new array and every look for a GPU calls.
+for name in ('MXImperativeInvokeEx', 'MXInvokeCachedOpEx', 'MXNetFuncCall',
+             'MXNDArrayCreateEx', 'MXNDArrayCreateEx64', 'MXGetGPUCount'):
+    setattr(mxnet.base._LIB, name, forbidden)
+for name in ('load', 'fetch', 'read_file'):
+    setattr(fashion_mnist, name, forbidden)
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+"""
+
+
+def test_imports_compute_nothing_and_load_nothing(tmp_path):
+    """No operator runs, no array is made, no GPU and no file looked for."""
+    ran = fresh_process(FORBID, modules(), tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('script', SCRIPTS, ids=lambda path: path.stem)
+def test_script_reads_in_one_look(script):
+    lines = script.read_text().splitlines()
+    assert len(lines) <= 60
+    assert [line for line in lines if len(line) > 78] == []
