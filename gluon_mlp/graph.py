@@ -2,7 +2,7 @@
 from matplotlib import pyplot as plt
 from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
-SIZE = 0.32  # half a square's side, and a circle's radius; columns are 1 apart
+SIZE = 0.32  # half a square's side and a circle's radius; columns 1 apart
 
 
 def draw_computational_graph(variables, operators, axes=None):

@@ -2,7 +2,7 @@
 from typing import NamedTuple
 
 import numpy as onp
-from mxnet import autograd, gluon, init, np, npx
+from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
 
 npx.set_np()

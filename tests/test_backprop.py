@@ -77,6 +77,11 @@ def test_the_chain_rule_agrees_with_autograd(example, phi, phi_grad):
                                     rtol=1e-12, atol=1e-14)
 
 
+def test_the_gradient_of_relu_is_one_above_zero():
+    grad = backprop.relu_grad(np.array([-1.0, 0.0, 1e-6, 2.0]))
+    assert grad.tolist() == [0, 0, 1, 1]
+
+
 def test_finite_differences_of_a_cubic_are_its_derivative():
     a = np.array([[1.0, -2.0], [0.5, 3.0]], dtype='float64')
     grad = backprop.finite_differences(lambda a: (a ** 3).sum(), a)
