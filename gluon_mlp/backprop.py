@@ -44,7 +44,7 @@ class Gradients(NamedTuple):
 
 
 def cross_entropy(o, y):
-    """Cross-entropy of softmax(`o`), (q,), and the class `y`, an int (3.4)."""
+    """Cross-entropy of softmax(`o`), (q,), and the class `y`, an int."""
     return -npx.log_softmax(o)[y]
 
 

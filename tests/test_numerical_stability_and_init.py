@@ -112,6 +112,14 @@ def test_large_weights_saturate_tanh_and_its_derivative_counts():
     assert slope == pytest.approx(onp.log(factor), abs=0.25)
 
 
+def test_gradients_shrink_most_where_tanh_is_least_linear():
+    """Xavier's activations shrink towards the outputs, where tanh' is 1."""
+    training.seed(0)
+    _, backward = variances(init.Xavier(), 'tanh', 50, 100, 32)
+    # About 0.5 and 1; a random layer is off by sqrt(2 / 100).
+    assert backward[0] / backward[1] < 0.7 < backward[49] / backward[50]
+
+
 @pytest.mark.slow
 def test_the_script_runs(run_script, tmp_path):
     result = run_script('numerical_stability_and_init')
