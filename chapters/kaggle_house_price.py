@@ -3,13 +3,12 @@ from pathlib import Path
 from typing import Optional
 
 import typer
-from typing_extensions import Annotated
-
 from gluon_mlp import plot
 from gluon_mlp.command_line import BatchSize, LearningRate, NumEpochs, run
 from gluon_mlp.kaggle_house_price import (average, k_fold, load_data,
                                           preprocess, save_submission,
                                           to_arrays, train_and_pred)
+from typing_extensions import Annotated
 
 Folds = Annotated[int, typer.Option(min=2, max=730, help='Folds.')]
 WeightDecay = Annotated[float, typer.Option(min=0, help='Weight decay.')]
