@@ -27,7 +27,7 @@ env: $(STAMP)  ## the environment, in .venv
 
 # A PYTHON that the user names, and that .venv is not of, makes a new one.
 ifneq ($(origin PYTHON),file)
-ifneq ($(shell $(PYTHON) -V 2>&1),$(shell $(RUN) -V 2>&1))
+ifneq ($(shell { $(PYTHON) -V; } 2>&1),$(shell { $(RUN) -V; } 2>&1))
 $(STAMP): FORCE
 endif
 endif

@@ -9,12 +9,12 @@ from gluon_mlp.command_line import (
 from gluon_mlp.data import load_data_fashion_mnist
 from gluon_mlp.diagram import draw_network
 from gluon_mlp.dropout import (
-    accuracy_by_agreement,
     dropout_layer,
     evaluate_certainty,
     get_net,
     init_params,
     net,
+    plot_certainty,
 )
 from gluon_mlp.plot import plt, save_figure
 from gluon_mlp.training import sgd, train_ch3
@@ -46,21 +46,13 @@ def main(batch_size: BatchSize = 256, lr: LearningRate = 0.5,
                             {'learning_rate': lr})
     train_ch3(concise, train_iter, test_iter, loss, num_epochs, trainer)
     save_figure('dropout_concise')
-    show_certainty(*evaluate_certainty(concise, test_iter, num_samples=100))
 
-
-def show_certainty(agreement, correct):
+    agreement, correct = evaluate_certainty(concise, test_iter, 100)
     sure = agreement == 1  # all masks predict the same class
     for name, group in (('sure', correct[sure]), ('unsure', correct[~sure])):
         print(f'{name} about {len(group)} test images, accuracy '
               f'{group.sum() / max(len(group), 1):.4f}')
-    accs, counts = accuracy_by_agreement(
-        agreement, correct, [0, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1])
-    _, axes = plt.subplots(figsize=(5.5, 3))
-    names = '<50', '50-59', '60-69', '70-79', '80-89', '90-99', '100'
-    axes.bar_label(axes.bar(names, accs), counts, fontsize=8)
-    axes.set(xlabel='masks that agree, % (on the bars: test images)',
-             ylabel='test acc', ylim=(0, 1.08))
+    plot_certainty(agreement, correct)
     save_figure('dropout_certainty')
 
 

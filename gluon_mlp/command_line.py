@@ -78,14 +78,15 @@ def run(main):
     command.__signature__ = inspect.Signature(parameters)
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     command.__doc__ = sys.modules[main.__module__].__doc__
-    # A log or a pipe gets each line at once, whatever the encoding.
-    sys.stdout.reconfigure(line_buffering=True, errors='backslashreplace')
-    sys.exit(_exit_code(command))
-
-
-def _exit_code(command):
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command()(command)
+    sys.exit(exit_code(app))
+
+
+def exit_code(app):
+    """Run a `typer` app; its exit code, errors told in one line each."""
+    # A log or a pipe gets each line at once, whatever the encoding.
+    sys.stdout.reconfigure(line_buffering=True, errors='backslashreplace')
     try:
         return app(standalone_mode=False) or 0
     except click.ClickException as error:

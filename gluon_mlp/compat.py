@@ -13,12 +13,16 @@ def prepare():
     """Make `import mxnet` work, and fast. Harmless when called again.
 
     Sets `OMP_NUM_THREADS` to `usable_processors()` unless the user has set
-    it, or `MXNET_OMP_MAX_THREADS`, over which it would prevail. Has no effect
-    on an MXNet that is imported already. Raises `ImportError` where Python
+    it, or `MXNET_OMP_MAX_THREADS`, over which it would prevail; and how long
+    these threads spin, unless the user has set that. Has no effect on an MXNet that is imported already. Raises `ImportError` where Python
     has no `distutils` and setuptools, which brings it, is missing.
     """
     if 'MXNET_OMP_MAX_THREADS' not in os.environ:
         os.environ.setdefault('OMP_NUM_THREADS', str(usable_processors()))
+    # Idle OpenMP threads spin for milliseconds by default, on processors that
+    # other threads of MXNet, or other processes, wait for.
+    if 'OMP_WAIT_POLICY' not in os.environ:
+        os.environ.setdefault('GOMP_SPINCOUNT', '1000')
     _restore_numpy_names()
     if sys.version_info >= (3, 12):
         _restore_distutils()

@@ -33,11 +33,12 @@ def this_machine():
     """The facts of the machine and the interpreter that run this."""
     processor = platform.machine()
     modules = [importlib.util.find_spec(m) for m in ('venv', 'ensurepip')]
+    missing = [name for name in needed_libraries(processor)
+               if not _loads(name)]
     return Machine(platform.system(), processor,
-                   64 if sys.maxsize > 2 ** 32 else 32, platform.libc_ver()[0],
-                   sys.version_info[:2], None not in modules,
-                   tuple(name for name in needed_libraries(processor)
-                         if not _loads(name)))
+                   64 if sys.maxsize > 2 ** 32 else 32,
+                   platform.libc_ver()[0], sys.version_info[:2],
+                   None not in modules, tuple(missing))
 
 
 def needed_libraries(processor):
@@ -64,33 +65,30 @@ def problem(machine):
 
 def _no_wheel(machine):
     """What no package can mend: the system and the processor."""
+    what = f'MXNet 1.9.1 has no wheel for {machine.system}'
     if machine.system == 'Windows':
-        return ('MXNet 1.9.1 has no wheel for Windows: use WSL (wsl --install,'
-                ' then the same command in its Linux), or Docker ({})'
-                .format(DOCKER))
+        return (f'{what}: use WSL (wsl --install, then the same command in '
+                f'its Linux), or Docker ({DOCKER})')
     if machine.system == 'Darwin' and machine.processor == 'arm64':
-        return ('MXNet 1.9.1 has no wheel for Macs with an Arm processor: use '
-                'Docker ({}), or {}'.format(DOCKER, ZOMBIE))
+        return ('MXNet 1.9.1 has no wheel for Macs with an Arm processor: '
+                f'use Docker ({DOCKER}), or {ZOMBIE}')
     if machine.bits != 64:
-        return ('MXNet has no wheel for a 32-bit Python: {} of 64 bits'
-                .format(PYTHON))
+        return f'{what} with a Python of 32 bits: {PYTHON} of 64 bits'
     if machine.system == 'Linux' and machine.libc != 'glibc':
-        return ('MXNet has no wheel for a Linux with musl, as Alpine: use one '
-                'with glibc (Debian, Ubuntu, Fedora), or Docker ({})'
-                .format(DOCKER))
+        return (f'{what} with musl, as Alpine: use one with glibc (Debian, '
+                f'Ubuntu, Fedora), or Docker ({DOCKER})')
     if (machine.system, machine.processor) not in (
             ('Linux', 'x86_64'), ('Linux', 'aarch64'), ('Darwin', 'x86_64')):
-        return ('MXNet 1.9.1 has no wheel for {0.system} on {0.processor}: '
-                'use Linux on x86-64'.format(machine))
+        return f'{what} on {machine.processor}: use Linux on x86-64'
     return None
 
 
 def _wrong_python(python):
     if (3, 9) <= python <= (3, 13):
         return None
-    return ('the chapter runs on Python 3.9 to 3.12, and this is {}.{}: {}, '
-            'then name it, as in: make PYTHON=python3.11'
-            .format(python[0], python[1], PYTHON))
+    return ('the chapter runs on Python 3.9 to 3.12, and this is '
+            f'{python[0]}.{python[1]}: {PYTHON}, then name it, as in: '
+            'make PYTHON=python3.11')
 
 
 def _missing_packages(machine):
@@ -99,9 +97,9 @@ def _missing_packages(machine):
         return None
     if set(machine.missing) & set(ARM_LIBRARIES):
         return ("MXNet's wheel for Linux on Arm needs the Arm Performance "
-                "Libraries ({} is missing): install Arm's package and set "
-                'LD_LIBRARY_PATH (read about, not tried), or use Linux on '
-                'x86-64'.format(', '.join(machine.missing)))
+                f"Libraries (missing: {', '.join(machine.missing)}): install "
+                "Arm's package and set LD_LIBRARY_PATH (read about, not "
+                'tried), or use Linux on x86-64')
     packages = [LIBRARIES[name] for name in machine.missing]
     what = list(machine.missing)
     if not machine.has_venv:
@@ -109,19 +107,18 @@ def _missing_packages(machine):
         what.append("Python's venv")
     if not packages:
         return None
-    return ('{} missing: as root, apt-get update && apt-get install -y {} '
-            "(or your system's packages of that content)".format(
-                ' and '.join(what) + (' is' if len(what) == 1 else ' are'),
-                ' '.join(packages)))
+    return (f'missing: {" and ".join(what)}; as root, apt-get update && '
+            f'apt-get install -y {" ".join(packages)} (or what your system '
+            'calls these packages)')
 
 
 def note(machine):
     """What the user should know of a `machine` that may do, or None."""
     if (machine.system, machine.processor) != ('Linux', 'x86_64'):
-        return ('MXNet 1.9.1 has a wheel for {0.system} on {0.processor}, '
-                'but it was not tried'.format(machine))
+        return (f'MXNet 1.9.1 has a wheel for {machine.system} on '
+                f'{machine.processor}, but it was not tried here')
     if machine.python == (3, 13):
-        return 'Python 3.13 is experimental here; 3.11 is what was tested most'
+        return 'Python 3.13 is experimental, 3.9 to 3.12 are tested'
     return None
 
 
@@ -130,9 +127,9 @@ def main():
     machine = this_machine()
     error = problem(machine)
     if error:
-        sys.stderr.write('error: {}\n'.format(error))
+        sys.stderr.write(f'error: {error}\n')
     elif note(machine):
-        sys.stderr.write('note: {}\n'.format(note(machine)))
+        sys.stderr.write(f'note: {note(machine)}\n')
     return 1 if error else 0
 
 

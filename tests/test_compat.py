@@ -5,17 +5,18 @@ import sys
 
 import numpy as np
 import pytest
-
 from gluon_mlp import compat
 
 ADD = 'print(mxnet.np.ones(2) + 1)'
-OMP = 'import ctypes; print(ctypes.CDLL("libgomp.so.1").omp_get_max_threads())'
+OMP = ('import ctypes; '
+       'print(ctypes.CDLL("libgomp.so.1").omp_get_max_threads())')
 
 
 def run_python(code, **environment):
     """What `code` prints in a fresh process, without thread settings."""
     env = {name: value for name, value in os.environ.items()
-           if name not in ('OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS')}
+           if name not in ('OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS',
+                           'GOMP_SPINCOUNT', 'OMP_WAIT_POLICY')}
     return subprocess.run([sys.executable, '-c', code], check=True, text=True,
                           stdout=subprocess.PIPE, env={**env, **environment}
                           ).stdout.strip()
@@ -60,6 +61,14 @@ def test_users_mxnet_setting_is_not_overruled(monkeypatch):
     monkeypatch.setenv('MXNET_OMP_MAX_THREADS', '1')
     compat.prepare()
     assert 'OMP_NUM_THREADS' not in os.environ
+
+
+@pytest.mark.parametrize('users, spin', [
+    ({}, '1000'), ({'GOMP_SPINCOUNT': '7'}, '7'),
+    ({'OMP_WAIT_POLICY': 'active'}, 'None')])
+def test_idle_threads_spin_briefly_unless_the_user_says_how(users, spin):
+    code = "import os, gluon_mlp; print(os.environ.get('GOMP_SPINCOUNT'))"
+    assert run_python(code, **users) == spin
 
 
 CGROUPS = {  # lines of /proc/self/cgroup, files, processors out of 8

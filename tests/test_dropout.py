@@ -3,12 +3,12 @@ import numpy as onp
 import pytest
 from gluon_mlp.data import load_array
 from gluon_mlp.dropout import (
-    accuracy_by_agreement,
     dropout_layer,
     evaluate_certainty,
     get_net,
     init_params,
     net,
+    plot_certainty,
     predict_with_dropout,
 )
 from gluon_mlp.training import seed, sgd, train_ch3
@@ -219,12 +219,15 @@ def test_the_concise_network_is_the_book_s():
 def test_prediction_under_masks_is_the_mean_of_their_softmaxes():
     """Against NumPy, with the masks drawn again; nothing is recorded."""
     params = [p * 30 for p in init_params()]
-    for param in params:
-        param.attach_grad()
     X, _ = images(6)
+    recorded = []
+
+    def watched_net(X):
+        recorded.append(autograd.is_recording())
+        return net(X, params, 0.2, 0.5)
+
     seed(1)
-    mean, agreement = predict_with_dropout(
-        lambda X: net(X, params, 0.2, 0.5), X, 20)
+    mean, agreement = predict_with_dropout(watched_net, X, 20)
     seed(1)
     probs = []
     for _ in range(20):
@@ -239,7 +242,7 @@ def test_prediction_under_masks_is_the_mean_of_their_softmaxes():
                                 atol=784 ** 0.5 * 2 ** -24 * 30)
     assert agreement.tolist() == onp.float32(votes.mean(axis=0)).tolist()
     assert 0 < votes.mean() < 1
-    assert not any(param.grad.any() for param in params)
+    assert recorded == [False] * 20
     assert not autograd.is_training()
 
 
@@ -277,14 +280,15 @@ def test_certainty_is_measured_over_all_batches():
     assert correct.tolist() == [True] * 7 + [False] * 3
 
 
-def test_accuracy_by_agreement_has_a_range_for_the_edges():
-    """A lower edge belongs to its range, and 1 to the last one."""
-    agreement = onp.float32([0.3, 0.7, 0.7, 0.99, 1, 1])
-    correct = onp.array([False, True, False, True, True, True])
-    accs, counts = accuracy_by_agreement(agreement, correct,
-                                         [0, 0.5, 0.7, 1, 1])
-    assert counts == [1, 0, 3, 2]
-    assert onp.array_equal(accs, [0, onp.nan, 2 / 3, 1], equal_nan=True)
+def test_a_bar_is_the_accuracy_of_its_range_of_agreement():
+    """A lower edge belongs to its range; 100 % has a bar of its own."""
+    agreement = onp.float32([0.3, 0.7, 0.7, 0.79, 0.99, 1, 1])
+    correct = onp.array([False, True, False, True, True, True, False])
+    axes = plot_certainty(agreement, correct)
+    heights = [bar.get_height() for bar in axes.patches]
+    assert heights == [0, 0, 0, 2 / 3, 0, 1, 0.5]
+    assert [text.get_text() for text in axes.texts] == [
+        '1', '', '', '3', '', '1', '2']
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from gluon_mlp import preflight
 from gluon_mlp.preflight import Machine
 
@@ -13,7 +12,7 @@ HOPELESS = {
     'Windows': (Machine('Windows', 'AMD64', libc=''), ['Windows', 'WSL']),
     'Mac, Arm': (Machine('Darwin', 'arm64', libc=''),
                  ['Arm', 'docker run', 'mxnet-2.0.0.zombie.1', 'not tried']),
-    '32 bits': (Machine(bits=32), ['32-bit', 'Python 3.11']),
+    '32 bits': (Machine(bits=32), ['32 bits', 'Python 3.11']),
     'Alpine': (Machine(libc=''), ['musl', 'Debian']),
     'Alpine, newer Python': (Machine(libc='musl'), ['musl', 'docker run']),
     'RISC-V': (Machine(processor='riscv64'), ['riscv64', 'x86-64']),

@@ -1,0 +1,142 @@
+"""The chapter's sections run as the book ran them, for `compare`.
+
+Each starts from the stream of a fresh process, draws in the book's order, and
+gives its numbers under the names of `published.json`. Only the shuffle, which
+the book did not seed, is ours to choose.
+"""
+import contextlib
+import io
+
+import numpy as onp
+from mxnet import gluon, init, np, npx
+
+from .. import (data, dropout, mlp, mlp_concise, mlp_scratch, plot, training,
+               underfit_overfit, weight_decay)
+from .published import quantities
+
+npx.set_np()
+
+
+def reproduce(section, shuffle=0):
+    """The numbers of `section`, a slug: a dictionary of NumPy arrays.
+
+    The keys and shapes are those of its published quantities. `shuffle`
+    seeds the order of the batches.
+    """
+    training.seed(0)
+    onp.random.seed(shuffle)
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            return SECTIONS[section]()
+        finally:
+            plot.plt.close('all')
+
+
+def draw_norms(seed):
+    """The norms of w for wd 0 and 3 in the concise 4.5, drawn by `seed`."""
+    training.seed(seed)
+    train_iter, test_iter = weight_decay.load_data()
+    norms = [weight_decay.train_concise(wd, train_iter, test_iter)[0]
+             for wd in (0, 3)]
+    plot.plt.close('all')
+    return norms
+
+
+def _mlp():
+    x = np.arange(-8.0, 8.0, 0.1)
+    numbers = {}
+    for name, f in (('relu', mlp.relu), ('sigmoid', mlp.sigmoid),
+                    ('tanh', mlp.tanh)):
+        y, grad = mlp.value_and_grad(f, x)
+        numbers[name], numbers[f'grad of {name}'] = y, grad
+    # The figures kept only some points of the 160.
+    kept = {q.what: onp.rint((onp.array(q.x) + 8) / 0.1).astype(int)
+            for q in quantities('mlp')}
+    return {what: numbers[what].asnumpy()[rows]
+            for what, rows in kept.items()}
+
+
+def _mlp_scratch():
+    params = mlp_scratch.init_params()
+    return _train_ch3(lambda X: mlp_scratch.net(X, params), 0.1,
+                      lambda batch_size: training.sgd(params, 0.1, batch_size))
+
+
+def _mlp_concise():
+    net = mlp_concise.get_net()
+    net.initialize(init.Normal(sigma=0.01))
+    return _train_ch3(net, 0.1)
+
+
+def _dropout():
+    X = np.arange(16).reshape(2, 8)
+    numbers = {f'dropout_layer/{p}': dropout.dropout_layer(X, p).asnumpy()
+               for p in (0, 0.5, 1)}
+    params = dropout.init_params()
+    scratch = _train_ch3(
+        lambda X: dropout.net(X, params, 0.2, 0.5), 0.5,
+        lambda batch_size: training.sgd(params, 0.5, batch_size))
+    net = dropout.get_net(0.2, 0.5)
+    net.initialize(init.Normal(sigma=0.01))
+    concise = _train_ch3(net, 0.5)
+    return {**numbers, **_prefixed('scratch', scratch),
+            **_prefixed('concise', concise)}
+
+
+def _train_ch3(net, lr, updater=None):
+    """The history of ten epochs at batch size 256."""
+    updater = updater or gluon.Trainer(net.collect_params(), 'sgd',
+                                       {'learning_rate': lr})
+    history = training.train_ch3(
+        net, *data.load_data_fashion_mnist(256),
+        gluon.loss.SoftmaxCrossEntropyLoss(), 10, updater)
+    return {name: onp.array([getattr(epoch, name) for epoch in history])
+            for name in training.Epoch._fields}
+
+
+def _underfit_overfit():
+    features, poly_features, labels = underfit_overfit.get_data()
+    numbers = {'features': features[:2, 0].asnumpy(),
+               'poly_features': poly_features[:2].asnumpy(),
+               'labels': labels[:2].asnumpy()}
+    for name, degree, num_epochs in (('normal', 4, 400), ('underfit', 2, 400),
+                                     ('overfit', 20, 1500)):
+        X = poly_features[:, :degree]
+        weight, history = underfit_overfit.train(
+            X[:100], X[100:], labels[:100], labels[100:], num_epochs)
+        numbers[f'{name}/weight'] = weight
+        numbers.update(_prefixed(name, _losses(history)))
+    return numbers
+
+
+def _weight_decay():
+    train_iter, test_iter = weight_decay.load_data()
+    numbers = {}
+    for name, train in (
+            ('scratch_lambd_0', lambda: weight_decay.train(
+                0, train_iter, test_iter, 200)),
+            ('scratch_lambd_3', lambda: weight_decay.train(
+                3, train_iter, test_iter, 200)),
+            ('concise_wd_0', lambda: weight_decay.train_concise(
+                0, train_iter, test_iter)),
+            ('concise_wd_3', lambda: weight_decay.train_concise(
+                3, train_iter, test_iter))):
+        norm, history = train()
+        numbers[f'{name}/l2_norm_of_w'] = onp.array(norm)
+        numbers.update(_prefixed(name, _losses(history)))
+    return numbers
+
+
+def _losses(history):
+    _, train_loss, test_loss = onp.array(history).T
+    return {'train_loss': train_loss, 'test_loss': test_loss}
+
+
+def _prefixed(prefix, numbers):
+    return {f'{prefix}/{name}': value for name, value in numbers.items()}
+
+
+SECTIONS = {'mlp': _mlp, 'mlp_scratch': _mlp_scratch,
+            'mlp_concise': _mlp_concise,
+            'underfit_overfit': _underfit_overfit,
+            'weight_decay': _weight_decay, 'dropout': _dropout}

@@ -1,0 +1,105 @@
+"""4.5 Weight decay."""
+from mxnet import autograd, gluon, init, np, npx
+from mxnet.gluon import nn
+from tqdm import tqdm
+
+from .data import load_array, synthetic_data
+from .plot import Animator
+from .training import check_finite, evaluate_loss, linreg, sgd, squared_loss
+
+npx.set_np()
+
+
+def load_data(n_train=20, n_test=100, num_inputs=200, batch_size=5):
+    """Draw y = 0.05 + sum of 0.01 x_i + noise of scale 0.01 (4.5).
+
+    Returns the train and test iterators: X float32 (batch, num_inputs),
+    y (batch, 1). So few examples for so many inputs make overfitting easy.
+    """
+    true_w, true_b = np.ones((num_inputs, 1)) * 0.01, 0.05
+    train_data = synthetic_data(true_w, true_b, n_train)
+    train_iter = load_array(train_data, batch_size)
+    test_data = synthetic_data(true_w, true_b, n_test)
+    return train_iter, load_array(test_data, batch_size, is_train=False)
+
+
+def init_params(num_inputs):
+    """Draw w (num_inputs, 1), standard normal; b (1,) is zero (4.5)."""
+    w = np.random.normal(scale=1, size=(num_inputs, 1))
+    b = np.zeros(1)
+    for param in (w, b):
+        param.attach_grad()
+    return w, b
+
+
+def l2_penalty(w):
+    """Half the squared L2 norm of `w`, whose gradient is `w` (4.5)."""
+    return (w ** 2).sum() / 2
+
+
+def train(lambd, train_iter, test_iter, num_inputs, num_epochs=100, lr=0.003):
+    """Train by hand, the loss plus `lambd` times the L2 penalty (4.5).
+
+    Returns the L2 norm of w, and of every 5th epoch and the last
+    (epoch, mean train loss, mean test loss), both without the penalty.
+    Raises `NonFiniteLossError`.
+    """
+    w, b = init_params(num_inputs)
+
+    def net(X):
+        return linreg(X, w, b)
+
+    def update(X, y):
+        with autograd.record():
+            # The penalty, a number, is added to the loss of each example:
+            # `sgd` divides the gradient of their sum by the batch size.
+            l = squared_loss(net(X), y) + lambd * l2_penalty(w)
+        l.backward()
+        sgd([w, b], lr, X.shape[0])
+
+    history = _train(net, squared_loss, update, train_iter, test_iter,
+                     num_epochs)
+    return float(np.linalg.norm(w)), history
+
+
+def train_concise(wd, train_iter, test_iter, num_epochs=100, lr=0.003):
+    """Train with Gluon's own weight decay `wd`, the bias not decayed (4.5).
+
+    Returns and raises what `train` does.
+    """
+    net = nn.Sequential()
+    net.add(nn.Dense(1))
+    net.initialize(init.Normal(sigma=1))
+    loss = gluon.loss.L2Loss()
+    trainer = gluon.Trainer(net.collect_params(), 'sgd',
+                            {'learning_rate': lr, 'wd': wd})
+    for param in net.collect_params('.*bias').values():
+        param.wd_mult = 0  # this parameter's own factor of `wd`
+
+    def update(X, y):
+        with autograd.record():
+            l = loss(net(X), y)
+        l.backward()
+        trainer.step(X.shape[0])
+
+    history = _train(net, loss, update, train_iter, test_iter, num_epochs)
+    return float(np.linalg.norm(net[0].weight.data())), history
+
+
+def _train(net, loss, update, train_iter, test_iter, num_epochs):
+    """Call `update(X, y)` for each batch; plot and return the losses."""
+    animator = Animator(xlabel='epochs', ylabel='loss', yscale='log',
+                        xlim=[min(5, num_epochs), num_epochs],
+                        legend=['train', 'test'])
+    history = []
+    for epoch in tqdm(range(1, num_epochs + 1), 'epochs', leave=False,
+                      disable=None):
+        for X, y in train_iter:
+            update(X, y)
+        if epoch % 5 == 0 or epoch == num_epochs:
+            losses = [evaluate_loss(net, data_iter, loss)
+                      for data_iter in (train_iter, test_iter)]
+            check_finite(losses[0], epoch)
+            history.append((epoch, *losses))
+            animator.add(epoch, losses)
+    return history

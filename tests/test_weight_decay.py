@@ -1,0 +1,164 @@
+"""Tests of section 4.5, weight decay."""
+import gluon_mlp  # noqa: F401  isort: skip  (before MXNet)
+
+import numpy as onp
+import pytest
+from gluon_mlp import training, weight_decay
+from gluon_mlp.errors import NonFiniteLossError
+from mxnet import autograd, gluon, np
+
+EPS = 2.0 ** -23  # spacing of float32 at 1
+LR, LAMBD = 0.003, 3
+
+
+@pytest.fixture
+def batch():
+    """Four examples of three inputs, float32 in NumPy."""
+    rng = onp.random.default_rng(1)
+    return (rng.normal(size=(4, 3)).astype('float32'),
+            rng.normal(size=(4, 1)).astype('float32'))
+
+
+@pytest.fixture
+def start():
+    """A weight (3, 1) and a bias far from zero, so that decay would show."""
+    return (onp.array([[0.5], [-2], [1]], 'float32'),
+            onp.array([4], 'float32'))
+
+
+def scratch_params(monkeypatch, start):
+    """Let `train` begin at `start`; the arrays that it will update."""
+    w, b = (np.array(a) for a in start)
+    for param in (w, b):
+        param.attach_grad()
+    monkeypatch.setattr(weight_decay, 'init_params', lambda n: (w, b))
+    return w, b
+
+
+def concise_params(monkeypatch, start):
+    """Let `train_concise` begin at `start`; the parameters it will update."""
+    kept, real_trainer = [], gluon.Trainer
+
+    def trainer(params, *args):
+        net_params = list(params.values())
+        for param, value in zip(net_params, start):
+            param.shape = value.T.shape
+            param._finish_deferred_init()
+            param.set_data(np.array(value.T))
+        kept.extend(net_params)
+        return real_trainer(params, *args)
+
+    monkeypatch.setattr(weight_decay.gluon, 'Trainer', trainer)
+    return kept
+
+
+def decayed_step(w, b, X, y):
+    """One step with decay of w alone, by its formula, in float64."""
+    w, b, X, y = (a.astype('float64') for a in (w, b, X, y))
+    error = X @ w + b - y
+    return ((1 - LR * LAMBD) * w - LR * X.T @ error / len(y),
+            b - LR * error.mean(axis=0))
+
+
+def test_l2_penalty_is_half_the_squared_norm_and_its_gradient_is_w():
+    w = np.array([[3.0], [-4.0], [0.5]])
+    w.attach_grad()
+    with autograd.record():
+        penalty = weight_decay.l2_penalty(w)
+    penalty.backward()
+    assert float(penalty) == (9 + 16 + 0.25) / 2
+    assert (w.grad == w).all()
+
+
+def test_a_step_from_scratch_shrinks_w_and_not_b(monkeypatch, batch, start):
+    w, b = scratch_params(monkeypatch, start)
+    data_iter = [tuple(np.array(a) for a in batch)]
+    weight_decay.train(LAMBD, data_iter, data_iter, 3, num_epochs=1, lr=LR)
+    new_w, new_b = decayed_step(*start, *batch)
+    # Both are below 4, where float32 rounds by 2 EPS; a few roundings.
+    onp.testing.assert_allclose(w.asnumpy(), new_w, rtol=0, atol=8 * EPS)
+    onp.testing.assert_allclose(b.asnumpy(), new_b, rtol=0, atol=8 * EPS)
+
+
+def test_a_concise_step_shrinks_w_and_not_b(monkeypatch, batch, start):
+    params = concise_params(monkeypatch, start)
+    data_iter = [tuple(np.array(a) for a in batch)]
+    norm, _ = weight_decay.train_concise(LAMBD, data_iter, data_iter,
+                                         num_epochs=1, lr=LR)
+    weight, bias = params
+    new_w, new_b = decayed_step(*start, *batch)
+    onp.testing.assert_allclose(weight.data().asnumpy().T, new_w, rtol=0,
+                                atol=8 * EPS)
+    onp.testing.assert_allclose(bias.data().asnumpy(), new_b, rtol=0,
+                                atol=8 * EPS)
+    assert norm == pytest.approx(onp.linalg.norm(new_w), rel=4 * EPS)
+
+
+def test_scratch_and_concise_from_the_same_start_end_alike(monkeypatch,
+                                                           start):
+    training.seed(1)
+    train_iter, test_iter = weight_decay.load_data(num_inputs=3)
+    w, b = scratch_params(monkeypatch, start)
+    onp.random.seed(2)
+    norm, history = weight_decay.train(LAMBD, train_iter, test_iter, 3,
+                                       num_epochs=11)
+    params = concise_params(monkeypatch, start)
+    onp.random.seed(2)  # the same batches
+    norm_concise, history_concise = weight_decay.train_concise(
+        LAMBD, train_iter, test_iter, num_epochs=11)
+    # 44 steps contract by 1 - LR * LAMBD each, so roundings do not pile up
+    # beyond 44 of EPS relative to the start.
+    onp.testing.assert_allclose(params[0].data().asnumpy().T, w.asnumpy(),
+                                rtol=0, atol=44 * 2 * EPS)
+    assert norm == pytest.approx(norm_concise, abs=44 * 2 * EPS)
+    assert [row[0] for row in history] == [5, 10, 11]
+    onp.testing.assert_allclose(history, history_concise, rtol=1e-4)
+
+
+def test_data_are_the_linear_function_with_small_noise():
+    training.seed(0)
+    train_iter, test_iter = weight_decay.load_data(n_train=7, batch_size=5)
+    assert [X.shape for X, _ in train_iter] == [(5, 200), (2, 200)]
+    X, y = (onp.concatenate([batch[i].asnumpy() for batch in test_iter])
+            for i in (0, 1))
+    assert X.shape == (100, 200) and y.shape == (100, 1)
+    noise = y - 0.01 * X.sum(axis=1, keepdims=True) - 0.05
+    # The deviation of 100 normal draws of scale 0.01 has a standard error of
+    # 0.01 / sqrt(200): within 5 of them.
+    assert noise.std() == pytest.approx(0.01, abs=5 * 0.01 / 200 ** 0.5)
+
+
+def test_divergence_is_named(batch):
+    data_iter = [tuple(np.array(a) for a in batch)]
+    with pytest.raises(NonFiniteLossError, match='in epoch 5: try a lower'):
+        weight_decay.train(3, data_iter, data_iter, 3, num_epochs=9, lr=1e20)
+
+
+@pytest.mark.slow
+def test_the_norms_are_the_published_ones():
+    training.seed(0)
+    train_iter, test_iter = weight_decay.load_data()
+    data_iters = train_iter, test_iter
+    norms, histories = zip(
+        weight_decay.train(0, *data_iters, 200),
+        weight_decay.train(3, *data_iters, 200),
+        weight_decay.train_concise(0, *data_iters),
+        weight_decay.train_concise(3, *data_iters))
+    # d2l-zh, MXNet, 2022: 13.259393, 0.38249096, 15.01407, 0.33991298
+    assert [f'{norm:.4f}' for norm in norms] == ['13.2594', '0.3825',
+                                                 '15.0141', '0.3399']
+    # Test losses of the last epoch, read from the published figures; the
+    # shuffle was not seeded there.
+    assert [history[-1][0] for history in histories] == [100] * 4
+    assert [history[-1][2] for history in histories] == pytest.approx(
+        [60.2215, 0.0950164, 94.6468, 0.0735612], rel=2e-3)
+
+
+def test_the_script_runs(run_script, tmp_path):
+    done = run_script('weight_decay', '--num-epochs', 1)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('L2 norm of w: ') == 4
+    assert done.stderr == ''
+    assert {path.name for path in (tmp_path / 'figures').iterdir()} == {
+        f'weight_decay_{name}_{decay}.png'
+        for name in ('scratch', 'concise') for decay in (0, 3)}
