@@ -12,7 +12,7 @@ SCRIPTS = sorted((ROOT / 'chapters').glob('*.py'))
 TOOLS = {'__init__', '__main__', 'command_line', 'compare', 'compat', 'data',
          'device', 'diagram', 'errors', 'fashion_mnist', 'plot', 'preflight',
          'report', 'training'}
-TESTS_OF_MANY = {'layout'}
+TESTS_OF_MANY = {'exercises', 'layout'}
 
 
 def slugs_of(folder, pattern='*.py', prefix=''):
