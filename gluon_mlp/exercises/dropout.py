@@ -339,8 +339,8 @@ def exercise_7(quick=False):
     were chosen for it, beforehand.
 
     Dropout is beaten if the difference of the mean test accuracies is above
-    2 of its standard errors. The verdict printed below is of the seeds that ran;
-    it holds for 5,000 training images.
+    2 of its standard errors. The verdict printed below is of the seeds that
+    ran, and holds for 5,000 training images.
     """
     drop, half = _pair(0.2, 0.5), _pair(0.1, 0.25)
     results = _compare({
