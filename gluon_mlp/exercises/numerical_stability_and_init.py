@@ -103,7 +103,7 @@ def exercise_2(quick=False):
         net = nn.Dense(10)
         net.initialize(initializer)
         trainer = gluon.Trainer(net.collect_params(), 'sgd',
-                                {'learning_rate': 0.1})
+                                {'learning_rate': 0.03})
         for _ in range(2 if quick else 20):
             l, _ = train_epoch_ch3(
                 net, data[0], gluon.loss.SoftmaxCrossEntropyLoss(), trainer)
