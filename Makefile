@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3.9 python3; \
 	do $$p -I gluon_mlp/preflight.py 2>/dev/null && echo $$p && exit; done; \
 	echo python3)
 SECTIONS := mlp mlp_scratch mlp_concise underfit_overfit weight_decay dropout
+SECTIONS += backprop numerical_stability_and_init environment kaggle_house_price
 PYTHONS := 3.9 3.10 3.11 3.12 3.13
 EXPERIMENTAL := 3.13
 
@@ -16,7 +17,11 @@ RUN = $(VENV)/bin/python
 	clean FORCE $(SECTIONS)
 .NOTPARALLEL:
 
-all: data $(SECTIONS)  ## environment, data, and all sections in their order
+all: data $(filter-out kaggle_house_price,$(SECTIONS))  ## environment, data, and all sections in their order
+	@if $(RUN) -c 'from gluon_mlp import kaggle_house_price as k; k.load_data()' \
+	  2>/dev/null; then $(MAKE) kaggle_house_price; \
+	else echo 'kaggle_house_price: not run, for its data cannot be had;' \
+	  'make kaggle_house_price says more' >&2; fi
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "  make %-13s%s\n", $$1, $$2}' \

@@ -79,5 +79,39 @@ def bench(
                output, against)
 
 
+@app.command()
+def exercise(
+        number: Annotated[Optional[str], typer.Argument(
+            help='Which one, such as 4.3.2 or 4.4.2a.')] = None,
+        list_: Annotated[bool, typer.Option(
+            '--list', help='List all, with titles.')] = False,
+        quick: Annotated[bool, typer.Option(
+            '--quick', help='Little data and few epochs.')] = False,
+        figures: Annotated[Path, typer.Option(
+            metavar='DIR', file_okay=False, writable=True,
+            help='Folder for the figures.')] = Path('figures'),
+        seed: Annotated[int, typer.Option(
+            min=0, max=2 ** 31 - 1, help='Seed of all that draws.')] = 0):
+    """Answer an exercise of the chapter, in words, numbers and plots."""
+    import matplotlib
+    matplotlib.use('agg')
+    from . import plot, training
+    from .exercises import exercises
+    known = exercises()
+    if list_:
+        for found in known.values():
+            print(f'{found.number:7} {found.title}')
+        return
+    if number not in known:
+        raise typer.BadParameter(f'there is no exercise {number}; --list '
+                                 'names them' if number else
+                                 'which exercise? --list names them')
+    found = known[number]
+    print(f'{found.number} {found.title}\n\n{found.answer}\n')
+    plot.folder = figures
+    training.seed(seed)
+    found.run(quick=quick)
+
+
 if __name__ == '__main__':
     sys.exit(exit_code(app))

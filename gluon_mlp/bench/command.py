@@ -141,8 +141,9 @@ def epochs(slug, what, device, quick):
     here = {**arguments, 'device': device}
     rivals = [Rival('ours', 'ours:epoch', here)]
     rivals += pytorch('epoch', here, quick)
-    rivals.append(Rival('book', 'ours:book_epoch', arguments,
-                        1 if quick else BOOK_REPEATS))
+    if device == 'cpu':  # the book's loop knows no other
+        rivals.append(Rival('book', 'ours:book_epoch', arguments,
+                            1 if quick else BOOK_REPEATS))
     sizes = SIZES[slug]
     return f'{slug} {what} epoch', rivals, {
         'images': TRAIN + TEST,
@@ -202,7 +203,7 @@ def sweeps(device, quick):
     for num_hiddens in NUM_HIDDENS[::3 if quick else 1]:
         jobs.append(sized(device, 'hidden units', num_hiddens, [
             ('ours', {}, None)], num_hiddens=num_hiddens))
-    for threads in thread_counts():
+    for threads in thread_counts() if device == 'cpu' else ():
         jobs.append(sized(device, 'threads', threads, [
             ('ours', {}, threads)]))
     return jobs

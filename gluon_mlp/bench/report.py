@@ -137,9 +137,14 @@ def _draw_sweep(result, what):
 
 
 def _label_x(axes, x):
-    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+    from matplotlib.ticker import (
+        LogLocator,
+        NullFormatter,
+        NullLocator,
+        ScalarFormatter,
+    )
     axes.set_xticks(x, map(str, x))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.yaxis.set_minor_formatter(NullFormatter())
@@ -149,12 +154,14 @@ def _draw_bars(name, rows):
     """A bar for each of `rows`, its median, with the quartiles."""
     rows = rows[::-1]
     labels = [f'{r["what"].split(": ")[-1]}, {r["who"]}' for r in rows]
-    _, axes = plot.plt.subplots(figsize=(6, 0.9 + 0.25 * len(rows)))
+    medians = [r['median'] for r in rows]
     errors = [[r['median'] - r['q1'] for r in rows],
               [r['q3'] - r['median'] for r in rows]]
-    axes.barh(labels, [r['median'] for r in rows], xerr=errors, log=True)
+    _, axes = plot.plt.subplots(figsize=(6, 0.9 + 0.25 * len(rows)))
+    bars = axes.barh(labels, medians, xerr=errors)
+    axes.bar_label(bars, map(_seconds, medians), padding=4)
+    axes.margins(x=0.2)
     axes.set_xlabel('seconds')
-    axes.grid(axis='x')
     return _save(f'bench_{name}')
 
 

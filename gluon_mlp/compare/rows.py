@@ -135,6 +135,9 @@ def compare_runs(quantity, runs, numbers, edition=BOOK_EDITION):
     runs = np.asarray(runs, dtype=float)
     mean, std, half = prediction_interval(
         runs, FALSE_ALARM / numbers, log=quantity.axis == 'log')
+    if quantity.axis == 'log':  # the interval is longer above than below
+        half = np.where(quantity.values < mean,
+                        half * mean / (mean + half), half)
     shift = 0.0
     if quantity.kind == 'statistical' and edition != BOOK_EDITION:
         shift = EDITION_SHIFT.get(quantity.what.split('/')[-1], 0.0)

@@ -1,0 +1,301 @@
+"""Answers to the exercises of 4.7."""
+import time
+
+import numpy as onp
+from mxnet import autograd, cpu, np, npx
+from mxnet.gluon import nn
+
+from ..backprop import (
+    OPERATORS,
+    VARIABLES,
+    autograd_gradient,
+    backward,
+    finite_differences,
+    forward,
+    memory,
+    peak_memory,
+    relu_grad,
+)
+from ..graph import draw_computational_graph
+from ..plot import plot, save_figure
+from . import show_table
+
+npx.set_np()
+
+
+def _normal(*size):
+    return np.random.normal(size=size, dtype='float64')
+
+
+def _difference(a, b):
+    a, b = (c.asnumpy() if isinstance(c, np.ndarray) else c for c in (a, b))
+    return float(abs(a - b).max())
+
+
+def exercise_1(quick=False):
+    """The shape of the gradient of a scalar function of a matrix
+
+    For f of an n by m matrix X the gradient is n by m too: its element
+    (i, j) is df/dX_ij, one for each element of X. It is kept in X's shape so
+    that X - lr * grad makes sense and df = sum over i, j of grad_ij dX_ij.
+    (As a linear map from matrices to numbers, in the strict layout of
+    derivatives, one would write its transpose, m by n.)
+    """
+    A, X, B = _normal(2, 3), _normal(3, 4), _normal(4, 2)
+
+    def f(X):  # the gradient of the trace of AXB is A'B'
+        return (np.dot(np.dot(A, X), B) * np.eye(2, dtype='float64')).sum()
+    grad = autograd_gradient(f, X)
+    dX = 1e-3 * _normal(3, 4)
+    rows = [('formula', _difference(grad, np.dot(A.T, B.T))),
+            ('finite differences', _difference(grad,
+                                               finite_differences(f, X))),
+            ('f(X + dX) - f(X), summed with dX',
+             _difference((grad * dX).sum(), f(X + dX) - f(X)))]
+    print(f'f(X) = tr(AXB): X {X.shape}, gradient {grad.shape}')
+    show_table(['gradient by autograd, against', 'largest difference'], rows)
+    return {'shape': grad.shape, **dict(rows)}
+
+
+def exercise_2a(quick=False):
+    """The computational graph with a bias in the hidden layer
+
+    z = W1 x + b puts one more operator, an addition, and one more leaf, b,
+    between the first product (here u) and the activation function. The
+    penalty s does not take b in: the book penalizes weights only.
+    """
+    def shift(place):
+        column, row = place
+        return (column + 2 if column >= 2 else column), row
+    variables = {name: shift(place) for name, place in VARIABLES.items()}
+    variables.update(u=(2, 0), b=(3, 1))
+    operators = [(symbol, shift(place), inputs, output)
+                 for symbol, place, inputs, output in OPERATORS[1:]]
+    operators += [(r'\times', (1, 0), ['x', 'W^{(1)}'], 'u'),
+                  ('+', (3, 0), ['u', 'b'], 'z')]
+    draw_computational_graph(variables, operators)
+    save_figure('exercise_4_7_2a')
+    print(f'{len(variables)} variables and {len(operators)} operators, '
+          f'where there were {len(VARIABLES)} and {len(OPERATORS)}')
+    return {'variables': len(variables), 'operators': len(operators)}
+
+
+def exercise_2b(quick=False):
+    """Forward and backward propagation with a bias in the hidden layer
+
+    Forward: u = W1 x, z = u + b, h = phi(z), o = W2 h, L = l(o, y),
+    s = lambda / 2 (||W1||^2 + ||W2||^2), J = L + s.
+
+    Backward, as before down to dJ/dz = dJ/dh * phi'(z), where
+    dJ/dh = W2' dJ/do. An addition passes its gradient on unchanged to both
+    of its inputs, so dJ/du = dJ/dz and dJ/db = dJ/dz. Then
+    dJ/dW1 = dJ/du x' + lambda W1; b has no term of the penalty.
+
+    The section's functions do it with the activation z -> phi(z + b) of the
+    product u, whose derivative is phi'(z + b): their dJ/dz is then dJ/du.
+    """
+    x, W1, W2, b = _normal(4), _normal(5, 4), _normal(3, 5), _normal(5)
+    y, lambd = 0, 0.1
+
+    def J(W1, b):
+        return forward(x, y, W1, W2, lambd, lambda u: npx.relu(u + b)).J
+    values = forward(x, y, W1, W2, lambd, lambda u: npx.relu(u + b))
+    grads = backward(x, y, W1, W2, lambd, values, lambda u: relu_grad(u + b))
+    results = {}
+    for name, by_hand, f, a in (
+            ('b', grads.z, lambda b: J(W1, b), b),
+            ('W1', grads.W1, lambda W1: J(W1, b), W1)):
+        results[name] = (_difference(by_hand, autograd_gradient(f, a)),
+                         _difference(by_hand, finite_differences(f, a)))
+    show_table(['dJ/d', 'autograd', 'finite differences'],
+               [(name, *row) for name, row in results.items()],
+               'largest difference of the equations from')
+    return results
+
+
+def exercise_3(quick=False):
+    """The memory that training and prediction take
+
+    Prediction may forget a layer's input once its output is there: a batch
+    of n takes a layer's input, its output and work space between them, two
+    or three times n h numbers whatever the depth. The
+    backward pass needs the activations of all layers, so training keeps
+    them: about L n h numbers, proportional to depth and batch size. To it
+    come, in both, the parameters, L h (h + 1) numbers, and in training as
+    many for their gradients (and again for each state of the optimizer:
+    none for SGD, two for Adam), independent of the batch size.
+
+    Measured below: the activations, the most bytes alive at a time; not the
+    parameters and their gradients, which the formula gives.
+    """
+    n, h = (64, 64) if quick else (256, 256)
+    rows = []
+    for L in (1, 2, 4, 8) if quick else (1, 2, 4, 8, 16, 32):
+        predict, train = memory(L, n, h)
+        rows.append((L, predict / 1e6, train / 1e6, 4 * L * n * h / 1e6,
+                     4 * L * h * (h + 1) / 1e6))
+    show_table(['layers', 'prediction', 'training', '4 L n h',
+                'gradients, 4 L h (h + 1)'], rows,
+               f'MB, batch size {n}, {h} units a layer')
+    layers, *curves = zip(*rows)
+    plot(layers, curves[:3], 'layers', 'MB',
+         ['prediction', 'training', '4 L n h'])
+    save_figure('exercise_4_7_3')
+    return rows
+
+
+SECOND_ORDER = (
+    {'x': (0, 2), 'w': (0, 0), 'z': (2, 2), 'h': (4, 2), r'\dot h': (4, 0),
+     r'\dot z': (6, 0), r'\dot w': (8, 0), r'\dot x': (8, 2)},
+    [(r'\times', (1, 2), ['x', 'w'], 'z'), (r'\phi', (3, 2), ['z'], 'h'),
+     (r"\phi'", (5, 1), ['z', r'\dot h'], r'\dot z'),
+     (r'\times', (7, 0), [r'\dot z', 'x'], r'\dot w'),
+     (r'\times', (7, 1), [r'\dot z', 'w'], r'\dot x')])
+
+
+def _hessian(grad, w, eps=1e-5):
+    """The matrix of second derivatives (d, d): two gradients a column."""
+    steps = eps * np.eye(w.size, dtype='float64')
+    return onp.stack([(grad(w + step) - grad(w - step)).asnumpy()
+                      / (2 * eps) for step in steps])
+
+
+def exercise_4(quick=False):
+    """Second derivatives: what happens to the graph, and how long it takes
+
+    The backward pass is itself a computation: each operator adds one or
+    more operators that read the gradient from above and the forward values
+    (dots in the figure: the gradients). For second derivatives this longer
+    graph is what is differentiated. Every path from w to dw goes through
+    both halves, so the graph more than doubles with each order, and all
+    the forward values stay in memory.
+
+    One product of the Hessian with a vector is a derivative of a scalar and
+    costs a constant times a gradient. The whole Hessian of d parameters has
+    d^2 elements and takes d such products: of O(d) gradients. For a network
+    of 10^5 parameters that is 10^5 times the time of a step and 40 GB in
+    float32. Measured below, with differences of gradients, because MXNet
+    cannot differentiate twice through `np.dot` (it can through tanh: below).
+    """
+    draw_computational_graph(*SECOND_ORDER)
+    save_figure('exercise_4_7_4')
+    x = np.array([0.5, 1.0], dtype='float64')
+    x.attach_grad()
+    with autograd.record():
+        first = autograd.grad(np.tanh(x), x, create_graph=True)[0]
+    first.backward()
+    y = onp.tanh(x.asnumpy())
+    error = _difference(x.grad, -2 * y * (1 - y ** 2))
+    print(f"tanh'' by autograd, twice; off -2y(1 - y^2) by {error:.1e}")
+    rows, X = [], _normal(200, 200)
+    for d in (4, 8) if quick else (10, 20, 40, 80, 160):
+        rows.append((d, *_time_hessian(X[:, :d])))
+    show_table(['parameters', 'gradient, s', 'Hessian, s', 'gradients',
+                'largest error'], rows)
+    return {'tanh': error, 'rows': rows}
+
+
+def _time_hessian(X):
+    """Seconds of a gradient and a Hessian, their ratio, the error of it."""
+    w = _normal(X.shape[1]) / X.shape[1] ** 0.5
+
+    def grad(w):  # of the sum of log(1 + exp(Xw))
+        grad = autograd_gradient(
+            lambda w: npx.activation(np.dot(X, w), 'softrelu').sum(), w)
+        grad.wait_to_read()
+        return grad
+    grad(w)  # warm
+    times = []
+    for _ in range(20):
+        start = time.perf_counter()
+        grad(w)
+        times.append(time.perf_counter() - start)
+    start = time.perf_counter()
+    H = _hessian(grad, w)
+    seconds = time.perf_counter() - start
+    A, p = X.asnumpy(), npx.sigmoid(np.dot(X, w)).asnumpy()
+    error = _difference(H, (A.T * (p * (1 - p))) @ A)
+    gradient = float(onp.median(times))
+    return gradient, seconds, seconds / gradient, error
+
+
+def _layers(num_layers, num_hiddens, device):
+    net = nn.Sequential()
+    for _ in range(num_layers):
+        net.add(nn.Dense(num_hiddens, activation='relu',
+                         in_units=num_hiddens))
+    net.initialize(ctx=device)
+    return net
+
+
+def exercise_5a(quick=False):
+    """A graph that is too large for one GPU: split over several
+
+    Cut it between layers: the first device computes its layers and sends
+    their output, n h numbers, to the next; backward the gradient of it, as
+    many, comes back. Each device keeps the parameters, gradients and
+    activations of its own layers only. The price is that one waits while
+    the other computes, unless a minibatch is cut into parts that follow one
+    another as on a belt. (Cutting within a layer, by its columns, keeps
+    both busy but sends activations at each layer.)
+
+    Done below on two devices, which are both the CPU: the split network is
+    the same function with the same gradients.
+    """
+    L, h, n = (4, 32, 16) if quick else (8, 256, 256)
+    whole = _layers(L, h, cpu(0))
+    first, second = _layers(L // 2, h, cpu(0)), _layers(L // 2, h, cpu(1))
+    for layer, copy in zip(whole, [*first, *second]):
+        copy.weight.set_data(layer.weight.data())
+    X = np.random.normal(size=(n, h))
+    outputs = []
+    for f in (whole, lambda X: second(first(X).as_in_ctx(cpu(1)))):
+        with autograd.record():
+            outputs.append(f(X))
+        outputs[-1].backward()
+    by_layer = [_difference(a.weight.grad(), b.weight.grad())
+                for a, b in zip(whole, [*first, *second])]
+    results = {'outputs': _difference(*outputs), 'gradients': max(by_layer),
+               'MB, whole': memory(L, n, h)[1] / 1e6,
+               'MB, each half': memory(L // 2, n, h)[1] / 1e6,
+               'MB sent, both ways': 2 * 4 * n * h / 1e6}
+    show_table(['split against whole', ''], list(results.items()))
+    return results
+
+
+def exercise_5b(quick=False):
+    """A split against smaller minibatches
+
+    Smaller minibatches are simpler: activations shrink in proportion, and
+    nothing is sent. But the parameters do not shrink with them, so they do
+    not help where these alone are too large. A step on n / k examples has a
+    gradient of k times the variance, uses a GPU's parallel units worse, and
+    wants another learning rate. If the step shall stay the same, add the
+    gradients of k small batches before one update: below, to rounding, the
+    same gradient, with the small batch's memory, in the time of all k.
+
+    The split pays where even one example or the parameters do not fit, or
+    where a bigger batch is needed and devices are there. It adds their
+    memory, but waits for the transfer at each step.
+    """
+    L, h, n = (4, 32, 64) if quick else (8, 256, 256)
+    net, X, rows = _layers(L, h, cpu(0)), np.random.normal(size=(n, h)), []
+    grads = []
+    for k in (1, 2, 4, 8):
+        for param in net.collect_params().values():
+            param.grad_req = 'add'
+            param.grad()[:] = 0
+
+        def train(k=k):
+            for batch in np.split(X, k):
+                with autograd.record():
+                    l = net(batch)
+                l.backward()
+        train()
+        grad = net[0].weight.grad().copy()
+        grads.append(grad)
+        rows.append((k, n // k, peak_memory(train) / 1e6, _difference(
+            grad, grads[0]) / float(abs(grads[0]).max())))
+    show_table(['batches', 'examples in each', 'MB of arrays',
+                'relative difference of the sum of gradients'], rows)
+    return rows

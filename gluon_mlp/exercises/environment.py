@@ -1,0 +1,222 @@
+"""Answers to the exercises of 4.9."""
+import math
+
+import numpy as onp
+from mxnet import gluon, np, npx
+from mxnet.gluon import nn
+
+from ..environment import (
+    accuracy,
+    covariate_data,
+    covariate_weights,
+    effective_size,
+    mean_test,
+    mean_train,
+    predict,
+    train_or_test,
+    train_weighted,
+)
+from ..plot import plot, save_figure
+from . import draw_seeds, show_table
+
+npx.set_np()
+
+SETTINGS = {'num_epochs': 20, 'lr': 0.1, 'batch_size': 100}
+
+
+def _train(X, y, weights=None):
+    """Softmax regression with two classes, as the section's script."""
+    weights = np.ones(len(X)) if weights is None else weights
+    return train_weighted(nn.Dense(2), X, y, weights,
+                          gluon.loss.SoftmaxCrossEntropyLoss(), **SETTINGS)
+
+
+def _draw_pages(n):
+    """Pages (n, 2), content and keywords, and whether they are good (n,)."""
+    y = (np.random.uniform(size=n) < 0.5).astype('float32')
+    mean = np.stack([0.75 * (2 * y - 1), 1.5 * (2 * y - 1)], axis=1)
+    return np.random.normal(size=(n, 2)) + mean, y.astype('int32')
+
+
+def _react(net, X, y, effort=4):
+    """Bad pages buy the keywords that `net` still wants, up to `effort`."""
+    w = onp.diff(net.weight.data().asnumpy(), axis=0)[0]
+    b = float(onp.diff(net.bias.data().asnumpy())[0])
+    X = X.copy().asnumpy()
+    score = X @ w + b
+    need = onp.where(w[1] > 0, 0.01 - score / max(w[1], 1e-9), onp.inf)
+    buys = (y.asnumpy() == 0) & (need > 0) & (need <= effort)
+    X[buys, 1] += need[buys]
+    return np.array(X, dtype='float32')
+
+
+def exercise_1(quick=False):
+    """A search engine changes its behaviour: users and advertisers
+
+    What is deployed changes the data that it is judged on. Users notice what
+    ranks high: they reword their queries until the engine likes them, click
+    what is on top because it is on top (so clicks, the labels of the next
+    version, confirm the present one), or leave, and those who stay are
+    another population. Advertisers and site owners have money at stake and
+    act on purpose: they find the features that count and supply these
+    instead of quality, move their bids, or sue. The distribution after the
+    change is then not that of the experiment before it, and offline accuracy
+    overstates the gain; small live experiments do not show the reaction of
+    those who have not noticed yet.
+
+    A model of it: the engine tells good pages from bad by two features,
+    content, which cannot be faked, and keywords, which tell more but can be
+    bought; the owners of bad pages buy just enough of them, up to a limit.
+    Each round the engine trains on the pages as they now are.
+    """
+    n = 500 if quick else 5000
+    X, y = _draw_pages(n)
+    X_test, y_test = _draw_pages(n)
+    seen, rows = X, []
+    seen_test = X_test
+    for i in range(1, 4 if quick else 7):
+        net = _train(seen, y)
+        before = accuracy(net, seen_test, y_test)
+        seen, seen_test = (_react(net, X, y), _react(net, X_test, y_test))
+        w = onp.diff(net.weight.data().asnumpy(), axis=0)[0]
+        rows.append((i, *w.tolist(), before,
+                     accuracy(net, seen_test, y_test)))
+    show_table(['round', 'weight of content', 'of keywords',
+                'acc when trained', 'acc after the reaction'], rows)
+    rounds, _, _, *curves = zip(*rows)
+    plot(rounds, curves, 'round', 'accuracy',
+         ['when trained', 'after the reaction'], fmts=['o-', 'ms--'])
+    save_figure('exercise_4_9_1')
+    return rows
+
+
+def detect(X_train, X_test):
+    """Is there a covariate shift? A classifier's verdict on held-out halves.
+
+    Returns the accuracy with which it tells the second halves apart, and
+    the probability of as many hits or more if there is no shift. Both
+    inputs (n, d) have the same n.
+    """
+    half = len(X_train) // 2
+    h = train_or_test(X_train[:half], X_test[:half], **SETTINGS)
+    hits = sum(float(((h(X[half:2 * half]).reshape(-1) > 0) == z).sum())
+               for X, z in ((X_train, False), (X_test, True)))
+    # Under no shift hits are binomial, n = 2 half, p = 1/2: nearly normal.
+    z = (hits - 0.5 - half) / (half / 2) ** 0.5
+    return hits / (2 * half), 0.5 * math.erfc(z / 2 ** 0.5)
+
+
+def exercise_2(quick=False):
+    """A detector of covariate shift
+
+    If nobody can tell training inputs from test inputs, there is no shift
+    worth speaking of; so train a classifier to tell them apart (the one
+    whose outputs are the weights of 4.9.3) on half of both, and count its
+    hits on the other half. Without a shift each is a fair coin: the number
+    of hits of n is binomial with p = 1/2, which gives a p-value. A linear
+    classifier sees a shift of the mean only. One of the variances with equal
+    means escapes it: for that it needs features such as the squares (the
+    last rows), or a network.
+
+    The table: how often a shift is claimed at the level 0.05, with 200
+    inputs of each kind. Without a shift that ought to be 5 in 100.
+    """
+    repeats, n, results = (4 if quick else 60), 200, {}
+
+    def share(draw, features=lambda X: X):
+        runs = [detect(features(covariate_data(mean_train, n)[0]),
+                       features(draw())) for _ in range(repeats)]
+        accs, ps = zip(*runs)
+        return float(onp.mean(accs)), float((onp.array(ps) < 0.05).mean())
+
+    for shift in (0, 0.25, 0.5, 1):
+        mean = (mean_train[0] + shift, mean_train[1])
+        results[f'mean + {shift}'] = share(
+            lambda mean=mean: covariate_data(mean, n)[0])
+
+    def wider():
+        X, centre = covariate_data(mean_train, n)[0], np.array(mean_train)
+        return centre + 2 * (X - centre)
+    results['twice as wide'] = share(wider)
+    results['twice as wide, squares'] = share(
+        wider, lambda X: np.concatenate([X, X ** 2 / 10], axis=1))
+    show_table(['test inputs', 'mean accuracy', 'claimed'],
+               [(name, *values) for name, values in results.items()])
+    return results
+
+
+def exercise_3(quick=False):
+    """A correction of covariate shift
+
+    Train the detector's classifier h of train against test inputs (as many
+    of both); its odds are the ratio of densities, so weight training example
+    i by beta_i = exp(h(x_i)), perhaps cut at c, and minimize the mean of
+    beta_i l(f(x_i), y_i). The mean then has the expectation of the test
+    loss. The section's functions do it; here by the size of the shift, over
+    several draws, with the number of examples to which the weights amount.
+
+    It helps only a model too simple to be right everywhere, which is told
+    where to be right. It needs test inputs within reach of the training
+    inputs: the further the shift, the fewer examples carry the weight.
+    """
+    n, rows = (200 if quick else 1000), []
+    for distance in (0, 0.5, 1, 1.5, 2):
+        mean = (mean_train[0] + distance, mean_test[1])
+        runs = []
+        for _ in draw_seeds(2 if quick else 5):
+            (X, y), (X_test, y_test) = (covariate_data(mean_train, n),
+                                        covariate_data(mean, n))
+            h = train_or_test(X, X_test, **SETTINGS)
+            beta = covariate_weights(h, X)
+            cut = covariate_weights(h, X, c=5)
+            runs.append([*(accuracy(_train(X, y, w), X_test, y_test)
+                           for w in (None, beta, cut)),
+                         effective_size(beta)])
+        rows.append((distance, *onp.mean(runs, axis=0).tolist()))
+    show_table(['shift', 'test acc', 'weighted', 'cut at 5',
+                f'effective examples of {n}'], rows)
+    distances, *curves = zip(*rows)
+    plot(distances, curves[:3], 'shift of the mean', 'test acc',
+         ['unweighted', 'weighted', 'weights cut at 5'])
+    save_figure('exercise_4_9_3')
+    return rows
+
+
+def exercise_4(quick=False):
+    """What else keeps the empirical risk from the true one
+
+    Besides shift: the sample is finite (the gap falls like 1 / sqrt(n), and
+    the more functions one may choose from, the larger it is); the function
+    was chosen on the same examples (overfitting, and just as well a
+    validation set that has been looked at many times); examples are not
+    independent (frames of one film, rows of one patient), so that n is less
+    than it seems; labels are wrong or missing for a reason; information
+    leaks from test into training; the loss is a stand-in (cross-entropy for
+    accuracy, errors of one cost for another); the population is selected.
+
+    Three of them measured, with the section's data and no shift: the error
+    of the empirical risk (here 1 - accuracy) of one fixed function by n, the
+    same when each example is there ten times, and its bias when one label in
+    ten is wrong: then the measured error is 0.1 + 0.8 times the true one.
+    """
+    net = _train(*covariate_data(mean_train, 1000))
+    X, y = covariate_data(mean_train, 20000 if quick else 400000)
+    wrong = predict(net, X) != y.asnumpy()
+    risk, rows = float(wrong.mean()), []
+    repeats = 50 if quick else 1000
+    for n in (100, 1000):
+        samples = onp.random.choice(wrong, (repeats, n))
+        copied = samples[:, :n // 10].repeat(10, axis=1)
+        flips = onp.random.random(samples.shape) < 0.1
+        for name, sample in (('independent', samples),
+                             ('each ten times', copied),
+                             ('1 in 10 labels wrong', samples ^ flips)):
+            means = sample.mean(axis=1)
+            rows.append((n, name, float(means.mean() - risk),
+                         float(means.std())))
+    print(f'true risk, of {len(y)} examples: {risk:.4f}')
+    show_table(['examples', '', 'bias', 'standard deviation'], rows)
+    print('by the formulas: bias of the wrong labels '
+          f'{0.1 * (1 - 2 * risk):.4f}, standard deviation of 100 '
+          f'{(risk * (1 - risk) / 100) ** 0.5:.4f}')
+    return {'risk': risk, 'rows': rows}

@@ -1,0 +1,390 @@
+"""4.10, on the real tables where they are at hand, else on a made one."""
+import functools
+import hashlib
+import http.server
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import gluon_mlp  # noqa: F401  isort: skip  (before MXNet)
+
+import numpy as onp
+import pandas as pd
+import pytest
+from mxnet import gluon, np
+
+from gluon_mlp import kaggle_house_price as house
+from gluon_mlp import plot, training
+from gluon_mlp.errors import DataError, NonFiniteLossError
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / 'shared' / 'data' / 'kaggle_house'
+
+NUMERIC = """
+    MSSubClass LotFrontage LotArea OverallQual OverallCond YearBuilt
+    YearRemodAdd MasVnrArea BsmtFinSF1 BsmtFinSF2 BsmtUnfSF TotalBsmtSF
+    1stFlrSF 2ndFlrSF LowQualFinSF GrLivArea BsmtFullBath BsmtHalfBath
+    FullBath HalfBath BedroomAbvGr KitchenAbvGr TotRmsAbvGrd Fireplaces
+    GarageYrBlt GarageCars GarageArea WoodDeckSF OpenPorchSF EnclosedPorch
+    3SsnPorch ScreenPorch PoolArea MiscVal MoSold YrSold""".split()
+CATEGORIES = """
+    MSZoning Street Alley LotShape LandContour Utilities LotConfig LandSlope
+    Neighborhood Condition1 Condition2 BldgType HouseStyle RoofStyle RoofMatl
+    Exterior1st Exterior2nd MasVnrType ExterQual ExterCond Foundation BsmtQual
+    BsmtCond BsmtExposure BsmtFinType1 BsmtFinType2 Heating HeatingQC
+    CentralAir Electrical KitchenQual Functional FireplaceQu GarageType
+    GarageFinish GarageQual GarageCond PavedDrive PoolQC Fence MiscFeature
+    SaleType SaleCondition""".split()
+
+
+def make_table(rng, first_id, n):
+    """`n` houses with the columns of the real table, a tenth missing."""
+    columns = {'Id': onp.arange(first_id, first_id + n)}
+    for name in NUMERIC:
+        columns[name] = rng.integers(0, 2000, n)
+    for name in CATEGORIES:
+        columns[name] = rng.choice(['None', 'Gd', 'TA'], n)
+    table = pd.DataFrame(columns)
+    area = table.GrLivArea.copy()
+    table = table.mask(rng.random(table.shape) < 0.1)
+    table.Id = columns['Id']
+    table['SalePrice'] = 100000 + 50 * area
+    return table
+
+
+def write_tables(folder, n=50):
+    """Write a made train and test table as the two files of the section."""
+    rng = onp.random.default_rng(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = make_table(rng, 1, n), make_table(rng, n + 1, n)
+    for name, table in zip(house.FILES, [tables[0],
+                                         tables[1].iloc[:, :-1]]):
+        table.to_csv(folder / name, index=False, na_rep='NA')
+    return tables
+
+
+def sha1(path):
+    return hashlib.sha1(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty folder for the data, and no way to download them."""
+    monkeypatch.setenv('MXNET_HOME', str(tmp_path / 'home'))
+    monkeypatch.setattr(house, 'URLS', ('http://127.0.0.1:9/',))
+    return house.cache_folder()
+
+
+@pytest.fixture
+def made(home, monkeypatch):
+    """The made tables, in the place of the real ones."""
+    write_tables(home)
+    monkeypatch.setattr(house, 'FILES',
+                        {name: sha1(home / name) for name in house.FILES})
+    return home
+
+
+@pytest.fixture
+def real(tmp_path, monkeypatch):
+    """The real tables, in a data folder of their own; else skips."""
+    for folder in (SHARED, house.cache_folder()):
+        if all((folder / name).exists() and sha1(folder / name) == known
+               for name, known in house.FILES.items()):
+            monkeypatch.setenv('MXNET_HOME', str(tmp_path / 'home'))
+            return Path(shutil.copytree(folder, house.cache_folder()))
+    pytest.skip('the house price tables are not at hand')
+
+
+@pytest.fixture
+def small_data():
+    """10 houses of 3 features: float32, prices near 100 dollars."""
+    rng = onp.random.default_rng(0)
+    X = rng.normal(size=(10, 3)).astype('float32')
+    y = (100 + 10 * X.sum(axis=1, keepdims=True)).astype('float32')
+    return np.array(X), np.array(y)
+
+
+# The data
+
+def test_a_file_that_is_there_is_used_without_the_network(made):
+    assert Path(house.download('kaggle_house_pred_train.csv')).parent == made
+
+
+@pytest.mark.parametrize('damage, what', [
+    (lambda path: path.unlink(), 'is missing'),
+    (lambda path: path.write_bytes(path.read_bytes()[:-1]), 'is damaged')])
+def test_one_line_says_where_to_put_the_files(made, damage, what):
+    name = 'kaggle_house_pred_test.csv'
+    damage(made / name)
+    with pytest.raises(DataError) as error:
+        house.load_data()
+    message = str(error.value)
+    assert '\n' not in message
+    assert f'{made / name} {what} and cannot be downloaded' in message
+    assert all(file in message.split(': put')[1] for file in house.FILES)
+
+
+def test_a_data_folder_that_cannot_be_made_is_a_data_error(home):
+    home.parent.parent.write_text('a file where the folder should be')
+    with pytest.raises(DataError, match='is missing'):
+        house.load_data()
+
+
+def test_the_second_url_serves_when_the_first_is_gone_or_wrong(
+        made, tmp_path, monkeypatch):
+    """The first address has one file with other bytes, and not the other."""
+    site = shutil.copytree(made, tmp_path / 'site' / 'good')
+    wrong = tmp_path / 'site' / 'wrong'
+    wrong.mkdir()
+    (wrong / 'kaggle_house_pred_train.csv').write_text('Id\n1\n')
+    shutil.rmtree(made)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler,
+                                directory=tmp_path / 'site')
+    monkeypatch.setattr(handler.func, 'log_message', lambda *args: None)
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f'http://127.0.0.1:{server.server_port}/'
+        monkeypatch.setattr(house, 'URLS', (url + 'wrong/', url + 'good/'))
+        house.load_data()
+        server.shutdown()
+    assert {name: sha1(made / name) for name in house.FILES} == house.FILES
+    assert sorted(path.name for path in made.iterdir()) == sorted(
+        path.name for path in site.iterdir())  # nothing partial
+
+
+def test_none_is_a_category_and_na_is_missing(home, monkeypatch):
+    tables = write_tables(home)
+    monkeypatch.setattr(house, 'FILES',
+                        {name: sha1(home / name) for name in house.FILES})
+    train_data, test_data = house.load_data()
+    for table, read in zip(tables, (train_data, test_data)):
+        for name in CATEGORIES:
+            assert (read[name] == 'None').sum() == (
+                table[name] == 'None').sum() > 0
+            assert (read[name].isna() == table[name].isna()).all()
+
+
+def test_features_equal_those_computed_cell_by_cell(made):
+    """Standardized numbers, 0 and 1 for categories, in float64."""
+    tables = house.load_data()
+    all_features = house.preprocess(*tables)
+    rows = pd.concat([tables[0].drop(columns='SalePrice'), tables[1]])
+    for name in NUMERIC:
+        x = rows[name].to_numpy(dtype=float)
+        expected = (x - onp.nanmean(x)) / onp.nanstd(x, ddof=1)
+        onp.testing.assert_allclose(  # float32 rounding of values below 4
+            all_features[name], onp.nan_to_num(expected), rtol=0, atol=4e-7)
+    for name in CATEGORIES:
+        for value in ('None', 'Gd', 'TA'):
+            assert (all_features[f'{name}_{value}'].to_numpy()
+                    == [cell == value for cell in rows[name]]).all()
+        assert (all_features[f'{name}_nan'].to_numpy()
+                == rows[name].isna().to_numpy()).all()
+    assert all_features.shape == (100, len(NUMERIC) + 4 * len(CATEGORIES))
+    assert set(all_features.dtypes) == {onp.dtype('float32')}
+
+
+def test_arrays_split_the_features_and_keep_the_prices(made):
+    tables = house.load_data()
+    all_features = house.preprocess(*tables)
+    train_features, test_features, train_labels = house.to_arrays(
+        all_features, tables[0])
+    assert (train_features.asnumpy() == all_features.values[:50]).all()
+    assert (test_features.asnumpy() == all_features.values[50:]).all()
+    assert train_labels.dtype == onp.float32
+    assert (train_labels.asnumpy()[:, 0] == tables[0].SalePrice).all()
+
+
+def test_the_real_tables_give_the_331_features_of_the_book(real):
+    tables = house.load_data()
+    assert [table.shape for table in tables] == [(1460, 81), (1459, 80)]
+    for name in NUMERIC + CATEGORIES:
+        assert (tables[0][name].dtype.kind in 'if') == (name in NUMERIC)
+    all_features = house.preprocess(*tables)
+    assert all_features.shape == (2919, 331)
+    assert onp.isfinite(all_features.values).all()
+
+
+# The measure, the training and the folds
+
+def test_log_rmse_is_that_of_numpy_with_prices_clipped_at_1():
+    preds = onp.array([[-5.], [0.5], [1.], [2e5], [3e5]], dtype='float32')
+    labels = onp.array([[1e5], [2.], [1.], [1.5e5], [7e5]], dtype='float32')
+    expected = onp.sqrt(onp.mean(
+        (onp.log(onp.maximum(preds.astype(float), 1))
+         - onp.log(labels.astype(float))) ** 2))
+    rmse = house.log_rmse(lambda X: X, np.array(preds), np.array(labels))
+    assert rmse.shape == ()
+    assert float(rmse) == pytest.approx(expected, rel=1e-6)
+
+
+def adam(X, y, w, b, orders, lr, wd, batch_size):
+    """Linear regression by Adam in float64; the log rmse of each epoch.
+
+    MXNet's kernel holds the decay rates in float32, where 1 - 0.999 is
+    0.00100005.
+    """
+    params, ls, t = [w, b], [], 0
+    beta1, beta2 = [float(onp.float32(beta)) for beta in (0.9, 0.999)]
+    m, v = [[onp.zeros_like(p) for p in params] for _ in range(2)]
+    for order in orders:
+        for i in range(0, len(X), batch_size):
+            rows, t = order[i:i + batch_size], t + 1
+            error = X[rows] @ params[0] + params[1] - y[rows]
+            grads = X[rows].T @ error, error.sum(axis=0)
+            for j, g in enumerate(grads):
+                g = g / batch_size + wd * params[j]
+                m[j] = beta1 * m[j] + (1 - beta1) * g
+                v[j] = beta2 * v[j] + (1 - beta2) * g ** 2
+                step = lr * onp.sqrt(1 - 0.999 ** t) / (1 - 0.9 ** t)
+                params[j] = params[j] - step * m[j] / (onp.sqrt(v[j]) + 1e-8)
+        preds = onp.maximum(X @ params[0] + params[1], 1)
+        ls.append(onp.sqrt(((onp.log(preds) - onp.log(y)) ** 2).mean()))
+    return ls
+
+
+@pytest.mark.parametrize('wd', [0, 0.5])
+def test_training_is_adam_in_numpy(small_data, wd):
+    """On the same batches; the last of 2 is still divided by 4.
+
+    30 updates in float32, each of relative error about 1e-7, cannot add up
+    to more than 1e-5 here; a wrong divisor changes the fifth digit.
+    """
+    X, y = small_data
+    net = house.get_net()
+    training.seed(0)
+    net(X)  # draws the weights
+    w, b = [p.data().asnumpy().astype(float)
+            for p in net.collect_params().values()]
+    onp.random.seed(3)
+    orders = [onp.arange(10) for _ in range(10)]
+    for order in orders:
+        onp.random.shuffle(order)
+    expected = adam(*[a.asnumpy().astype(float) for a in (X, y)], w.T, b,
+                    orders, 5, wd, 4)
+    onp.random.seed(3)
+    train_ls, test_ls = house.train(net, X, y, X[:4], y[:4], 10, 5, wd, 4)
+    onp.testing.assert_allclose(train_ls, expected, rtol=1e-5)
+    assert len(test_ls) == 10
+    assert test_ls[-1] == float(house.log_rmse(net, X[:4], y[:4]))
+
+
+def test_a_loss_that_is_not_finite_is_an_error(small_data):
+    X, y = small_data
+    with pytest.raises(NonFiniteLossError, match='epoch 1'):
+        house.train(house.get_net(), X * float('nan'), y, None, None, 1, 5,
+                    0, 4)
+
+
+@pytest.mark.parametrize('n, k', [(10, 5), (11, 3), (4, 2)])
+def test_each_fold_is_the_next_block_of_rows_and_the_rest_trains(n, k):
+    X = np.arange(2 * n).reshape(n, 2)
+    y = np.arange(n).reshape(n, 1)
+    for i in range(k):
+        data = house.get_k_fold_data(k, i, X, y)
+        valid = list(range(i * (n // k), (i + 1) * (n // k)))
+        rest = [row for row in range(n) if row not in valid]
+        for a, rows in zip(data, (rest, rest, valid, valid)):
+            assert a[:, 0].asnumpy().tolist() == [
+                row * a.shape[1] for row in rows]
+
+
+@pytest.mark.parametrize('k, i', [(1, 0), (11, 0), (5, 5), (5, -1)])
+def test_a_fold_that_cannot_be_is_an_error(small_data, k, i):
+    with pytest.raises(ValueError, match=f'no fold {i} of {k} in 10'):
+        house.get_k_fold_data(k, i, *small_data)
+
+
+def test_k_fold_trains_a_fresh_network_a_fold(small_data):
+    """The same stream, fold by fold with Gluon's own trainer."""
+    X, y = small_data
+    training.seed(0)
+    folds = house.k_fold(2, X, y, 3, 5, 0, 5)
+    training.seed(0)
+    for valid, (train_ls, valid_ls) in zip((slice(0, 5), slice(5, 10)),
+                                           folds):
+        rest = onp.setdiff1d(onp.arange(10), onp.arange(10)[valid])
+        net = gluon.nn.Dense(1)
+        net.initialize()
+        expected = house.train(net, X[rest], y[rest], X[valid], y[valid], 3,
+                               5, 0, 5)
+        # hybridized or not: some operators may round differently
+        onp.testing.assert_allclose((train_ls, valid_ls), expected, rtol=1e-5)
+    assert house.average(folds) == pytest.approx((
+        (folds[0][0][2] + folds[1][0][2]) / 2,
+        (folds[0][1][2] + folds[1][1][2]) / 2))
+
+
+@pytest.mark.slow
+def test_five_folds_of_the_real_data_reach_the_published_error(real):
+    """Average validation log rmse from 0.168 to 0.173 (published 0.17036)."""
+    tables = house.load_data()
+    X, _, y = house.to_arrays(house.preprocess(*tables), tables[0])
+    training.seed(0)
+    train_l, valid_l = house.average(house.k_fold(5, X, y, 100, 5, 0, 64))
+    assert 0.168 < valid_l < 0.173
+    assert train_l < valid_l
+
+
+# The submission and the script
+
+def test_the_submission_holds_each_id_with_its_price(tmp_path):
+    path = tmp_path / 'new' / 'submission.csv'
+    house.save_submission(pd.DataFrame({'Id': [7, 9], 'LotArea': [1, 2]}),
+                          onp.array([1.5, 250000], dtype='float32'), path)
+    assert path.read_text() == 'Id,SalePrice\n7,1.5\n9,250000.0\n'
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_submission_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
+    def to_csv(table, partial, **kwargs):
+        Path(partial).write_text('Id,SaleP')
+        raise OSError('disk full')
+
+    path = tmp_path / 'submission.csv'
+    path.write_text('old')
+    monkeypatch.setattr(pd.DataFrame, 'to_csv', to_csv)
+    with pytest.raises(OSError, match='disk full'):
+        house.save_submission(pd.DataFrame({'Id': [7]}), [1.5], path)
+    assert path.read_text() == 'old'
+
+
+def test_the_script_runs_on_made_tables(made, tmp_path, monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location(
+        'chapter', ROOT / 'chapters' / 'kaggle_house_price.py')
+    chapter = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(chapter)
+    monkeypatch.setattr(plot, 'folder', tmp_path)
+    chapter.main(k=2, num_epochs=2, batch_size=16)
+    assert '(50, 81) (50, 80)\n' in capsys.readouterr().out
+    submission = pd.read_csv(tmp_path / 'submission.csv')
+    assert list(submission.Id) == list(range(51, 101))
+    assert (tmp_path / 'kaggle_house_price_fold_1.png').exists()
+
+
+def test_the_script_runs_on_the_real_tables(real, run_script, tmp_path):
+    path = tmp_path / 'prices.csv'
+    done = run_script('kaggle_house_price', '--num-epochs', 2, '--k', 2,
+                      '--submission', path)
+    assert done.returncode == 0, done.stderr
+    assert '(2919, 331)\n' in done.stdout
+    assert '2-fold validation: average train log rmse ' in done.stdout
+    assert len(pd.read_csv(path)) == 1459
+    assert (tmp_path / 'figures' / 'kaggle_house_price.png').exists()
+
+
+def test_without_the_data_the_script_ends_with_one_line(home, tmp_path):
+    nowhere = dict.fromkeys(['http_proxy', 'https_proxy'],
+                            'http://127.0.0.1:9')
+    done = subprocess.run(
+        [sys.executable, 'chapters/kaggle_house_price.py', '--figures',
+         tmp_path / 'figures'], cwd=ROOT, env={**os.environ, **nowhere},
+        capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        f'error: {home / "kaggle_house_pred_train.csv"} is missing')
+    assert 'Traceback' not in done.stderr
