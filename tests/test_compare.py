@@ -27,7 +27,7 @@ NAN = float('nan')
 COUNTS = {'mlp': 229, 'mlp_scratch': 29, 'mlp_concise': 29,
           'underfit_overfit': 306, 'weight_decay': 164, 'dropout': 106,
           'numerical_stability_and_init': 125, 'kaggle_house_price': 319}
-NOT_YET = {'numerical_stability_and_init', 'kaggle_house_price'}
+NOT_COMPARED = {'numerical_stability_and_init', 'kaggle_house_price'}
 
 
 def quantity(values, kind='converged', digits='curve', **kwargs):
@@ -196,10 +196,10 @@ def test_verdicts_and_counts(ours, shift, verdict, numbers):
 
 
 def test_sections_to_come_are_neither_reproduced_nor_wrong():
-    result = Comparison([row for section in NOT_YET
+    result = Comparison([row for section in NOT_COMPARED
                          for row in command.compare_section(section, 3)],
                         [], [])
-    assert {row.verdict for row in result.rows} == {'not yet'}
+    assert {row.verdict for row in result.rows} == {'not compared'}
     assert result.counts() == (125 + 319, 0, 0)
     assert command.agrees(result)
 

@@ -18,7 +18,7 @@ from gluon_mlp.compare.rows import (
     compare_runs,
 )
 
-NOT_YET = ('numerical_stability_and_init', 'kaggle_house_price')
+NOT_COMPARED = ('numerical_stability_and_init', 'kaggle_house_price')
 DIFFERS = ('dropout', 'concise/test_acc')
 BY_EDITION = ('mlp_scratch', 'test_acc')
 LABEL = 'script <script>alert("&")</script>'
@@ -27,7 +27,7 @@ LABEL = 'script <script>alert("&")</script>'
 def made_up_row(quantity, rng):
     """A row of eight runs around the book's, or of none."""
     q = quantity
-    if q.section in NOT_YET:
+    if q.section in NOT_COMPARED:
         nan = np.full_like(q.values, np.nan)
         return Row(q, nan, nan, 0, nan)
     book = np.where(np.isfinite(q.values), q.values, 1.0)
@@ -44,7 +44,7 @@ def made_up_row(quantity, rng):
 
 @pytest.fixture(scope='module')
 def comparison():
-    """All published numbers: some reproduced, some not, some not yet."""
+    """All published numbers: some reproduced, some not, some not compared."""
     rng = np.random.default_rng(0)
     return Comparison(
         [made_up_row(q, rng) for q in published.quantities()],
@@ -92,7 +92,7 @@ def test_total_at_the_top_is_the_sum_of_the_verdicts(page, comparison):
     assert text.startswith(f'<strong>{strict + 10:,}</strong> of 1,307 '
                            'published numbers reproduced, 10 of these only '
                            'given the edition')
-    assert 'Not compared yet, and counted as not reproduced: ' in text
+    assert 'Not compared, and counted as not reproduced: ' in text
 
 
 def test_each_row_has_its_verdict(page):
@@ -100,8 +100,8 @@ def test_each_row_has_its_verdict(page):
     assert verdicts(page, 'dropout')['concise/test_acc'] == 'differs'
     assert verdicts(page, 'dropout')['concise/train_acc'] == 'reproduced'
     assert verdicts(page, 'mlp_scratch')['test_acc'] == 'given the edition'
-    for slug in NOT_YET:
-        assert set(verdicts(page, slug).values()) == {'not yet'}
+    for slug in NOT_COMPARED:
+        assert set(verdicts(page, slug).values()) == {'not compared'}
     for slug in published.sections():
         assert list(verdicts(page, slug)) == [
             q.what for q in published.quantities(slug)]
@@ -202,7 +202,7 @@ def test_every_number_is_in_the_page(comparison, page):
         section = page.split(f'<h2 id="{slug}">')[1].split('<h2')[0]
         lines = section.partition('<details><summary>Every')[2].count(
             '<tr><td class="number">')
-        assert lines == (0 if slug in NOT_YET else sum(
+        assert lines == (0 if slug in NOT_COMPARED else sum(
             q.values.size for q in published.quantities(slug)
             if q.values.size > 1))
 
@@ -239,7 +239,7 @@ def test_json_has_the_documented_keys(document):
     assert list(document) == ['schema', 'about', 'published', 'total',
                               'sections', 'rows', 'controls', 'source_text']
     assert list(document['total']) == ['numbers', 'reproduced', 'by_edition',
-                                       'not_yet']
+                                       'not_compared']
     for name, keys in (
             ('sections', 'section numbers reproduced by_edition'),
             ('rows', 'section what kind digits axis runs verdict x book ours '
@@ -255,7 +255,7 @@ def test_json_has_the_documented_keys(document):
 def test_json_holds_all_the_numbers(document, comparison):
     """Arrays come back as they were, NaN as null, and the counts add up."""
     total = document['total']
-    assert total['numbers'] == 1307 and total['not_yet'] == list(NOT_YET)
+    assert total['numbers'] == 1307 and total['not_compared'] == list(NOT_COMPARED)
     for key in ('numbers', 'reproduced', 'by_edition'):
         assert sum(s[key] for s in document['sections']) == total[key]
     for row, r in zip(document['rows'], comparison.rows):

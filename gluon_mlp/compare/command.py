@@ -13,6 +13,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from .. import compat, fashion_mnist
+from ..errors import DataError
 from . import report
 from .published import quantities, sections
 from .rows import (Comparison, Row, SourceText, compare_exact,
@@ -66,28 +67,31 @@ def about(runs, quick):
 
 def compare_section(section, runs, quick=False):
     """The `Row` of each quantity that `section` published."""
-    from .reproduce import SECTIONS, reproduce
+    from .reproduce import in_float64, reproduce
     wanted = quantities(section)
-    if section not in SECTIONS:
-        return [not_yet(q) for q in wanted]
     kinds = {q.kind for q in wanted}
     if kinds == {'exact'}:
         runs = 1
     elif 'converged' in kinds and not quick:
         runs = max(runs, MIN_CONVERGED_RUNS)
-    ours = [reproduce(section, shuffle)
-            for shuffle in tqdm(range(runs), section, leave=False,
-                                disable=None)]
+    try:
+        ours = [reproduce(section, shuffle)
+                for shuffle in tqdm(range(runs), section, leave=False,
+                                    disable=None)]
+    except DataError as error:
+        print(f'{section} is not compared: {error}', file=sys.stderr)
+        return [not_compared(q) for q in wanted]
+    exactly = in_float64(section)
     numbers = sum(q.count for q in wanted if q.kind != 'exact')
-    return [compare_exact(q, ours[0][q.what])
+    return [compare_exact(q, ours[0][q.what], exactly.get(q.what))
             if q.kind == 'exact' else
             compare_runs(q, np.stack([run[q.what] for run in ours]),
                          numbers, fashion_mnist.load().edition)
             for q in wanted]
 
 
-def not_yet(quantity):
-    """The `Row` of a section that cannot be run yet."""
+def not_compared(quantity):
+    """The `Row` of a section whose data cannot be had."""
     nothing = np.full_like(quantity.values, np.nan)
     return Row(quantity, nothing, nothing, 0, nothing)
 

@@ -26,6 +26,7 @@ class Quantity:
     values: np.ndarray    # float64; NaN where the figure's axes end
     x: Optional[list] = None  # of a curve
     axis: str = 'linear'  # the y axis of its figure
+    span: float = 0.0     # of the values in that figure, on a linear axis
 
     @property
     def count(self):
@@ -55,7 +56,8 @@ class Quantity:
         if self.axis == 'log':
             decades = np.ptp(np.log10(values[np.isfinite(values)]))
             return 1.1 * decades * np.log(10) * values
-        return 1.1 * np.ptp(self.values[np.isfinite(self.values)])
+        return 1.1 * max(self.span,
+                         np.ptp(self.values[np.isfinite(self.values)]))
 
 
 def about():
@@ -67,7 +69,7 @@ def quantities(section=None):
     """All published quantities, or those of a section, in its order."""
     return [Quantity(slug, q['what'], q['kind'], q['digits'],
                      np.array(q['values'], dtype=float), q.get('x'),
-                     q.get('axis', 'linear'))
+                     q.get('axis', 'linear'), q.get('span', 0.0))
             for slug, rows in _read()['numbers'].items() for q in rows
             if section in (None, slug)]
 

@@ -24,7 +24,7 @@ from .published import about as about_published
 
 ROOT = Path(__file__).resolve().parents[2]
 VERDICTS = {'reproduced': 'yes', 'given the edition': 'edition',
-            'differs': 'no', 'not yet': 'none'}  # the page's style classes
+            'differs': 'no', 'not compared': 'none'}  # the page's style classes
 
 # Ours are coloured lines, the book's are black marks; in grey the dashes and
 # the shapes of the marks still tell the curves apart. The colours are those
@@ -67,12 +67,12 @@ def write_json(comparison, path):
     - `about`: texts about our run. `published`: about the book's numbers.
     - `total`: `numbers` (published), `reproduced` (with the next ones),
       `by_edition` (those that agree only given the edition of the data),
-      `not_yet` (the slugs of the sections that are not compared).
+      `not_compared` (the slugs of the sections that are not compared).
     - `sections`: a list of `section`, `numbers`, `reproduced`, `by_edition`.
     - `rows`: a list of `section` (slug), `what`, `kind` ('exact',
       'converged', 'statistical'), `digits` ('float32', 'decimals6', 'curve',
-      'integer'), `axis` ('linear', 'log'), `runs` (of ours; 0: not yet),
-      `verdict` ('reproduced', 'given the edition', 'differs', 'not yet'),
+      'integer'), `axis` ('linear', 'log'), `runs` (of ours; 0: not compared),
+      `verdict` ('reproduced', 'given the edition', 'differs', 'not compared'),
       `x` (a list, or null where it is no curve), and, each a number or
       nested lists of one shape: `book`, `ours` (the mean), `std`, `allowed`
       (for ours minus the book's), `shift` (of the edition, on top of it),
@@ -84,7 +84,7 @@ def write_json(comparison, path):
     document = {
         'schema': 1, 'about': comparison.about,
         'published': about_published(),
-        'total': {**_numbers(comparison), 'not_yet': _not_yet(comparison)},
+        'total': {**_numbers(comparison), 'not_compared': _not_compared(comparison)},
         'sections': [{'section': s, **_numbers(comparison, s)}
                      for s in _slugs(comparison)],
         'rows': [_row_json(row) for row in comparison.rows],
@@ -141,7 +141,7 @@ def _slugs(comparison):
     return list(dict.fromkeys(r.quantity.section for r in comparison.rows))
 
 
-def _not_yet(comparison):
+def _not_compared(comparison):
     return [s for s in _slugs(comparison)
             if all(r.runs == 0 for r in _rows(comparison, s))]
 
@@ -158,7 +158,7 @@ def _agrees(control):
 
 def _count(comparison):
     return {**_numbers(comparison),
-            'not_yet': [_title(s) for s in _not_yet(comparison)],
+            'not_compared': [_title(s) for s in _not_compared(comparison)],
             'differs': sum(r.verdict == 'differs' for r in comparison.rows)}
 
 
@@ -168,7 +168,7 @@ def _sections(comparison):
 
 def _section(comparison, slug):
     rows = _rows(comparison, slug)
-    compared = slug not in _not_yet(comparison)
+    compared = slug not in _not_compared(comparison)
     return {'slug': slug, 'title': _title(slug), 'compared': compared,
             'differs': sum(r.verdict == 'differs' for r in rows),
             'rows': [_cells(r) for r in rows],

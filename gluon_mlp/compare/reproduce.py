@@ -10,8 +10,9 @@ import io
 import numpy as onp
 from mxnet import gluon, init, np, npx
 
-from .. import (data, dropout, mlp, mlp_concise, mlp_scratch, plot, training,
-               underfit_overfit, weight_decay)
+from .. import (data, dropout, kaggle_house_price, mlp, mlp_concise,
+                mlp_scratch, numerical_stability_and_init, plot, training,
+                underfit_overfit, weight_decay)
 from .published import quantities
 
 npx.set_np()
@@ -49,11 +50,15 @@ def _mlp():
                     ('tanh', mlp.tanh)):
         y, grad = mlp.value_and_grad(f, x)
         numbers[name], numbers[f'grad of {name}'] = y, grad
-    # The figures kept only some points of the 160.
-    kept = {q.what: onp.rint((onp.array(q.x) + 8) / 0.1).astype(int)
-            for q in quantities('mlp')}
-    return {what: numbers[what].asnumpy()[rows]
-            for what, rows in kept.items()}
+    return _kept('mlp', numbers)
+
+
+def _kept(section, numbers):
+    """Of curves over the 160 points the ones that the figures kept."""
+    rows = {q.what: onp.rint((onp.array(q.x) + 8) / 0.1).astype(int)
+            for q in quantities(section) if q.what in numbers}
+    return {what: curve.asnumpy()[rows[what]]
+            for what, curve in numbers.items()}
 
 
 def _mlp_scratch():
@@ -127,6 +132,44 @@ def _weight_decay():
     return numbers
 
 
+def _numerical_stability_and_init():
+    y, grad = mlp.value_and_grad(mlp.sigmoid, np.arange(-8.0, 8.0, 0.1))
+    first, M = numerical_stability_and_init.product_of_matrices()
+    return {**_kept('numerical_stability_and_init',
+                    {'sigmoid': y, 'gradient': grad}),
+            'one_matrix': first.asnumpy(),
+            'product_with_100_matrices': M.asnumpy()}
+
+
+def in_float64(section):
+    """Exact numbers of `section` again that float32 rounds in many steps."""
+    if section != 'numerical_stability_and_init':
+        return {}
+    training.seed(0)
+    draws = [np.random.normal(size=(4, 4)).asnumpy().astype('float64')
+             for _ in range(101)]
+    return {'product_with_100_matrices': onp.linalg.multi_dot(draws)}
+
+
+def _kaggle_house_price():
+    train_data, test_data = kaggle_house_price.load_data()
+    all_features = kaggle_house_price.preprocess(train_data, test_data)
+    X, X_test, y = kaggle_house_price.to_arrays(all_features, train_data)
+    settings = {'num_epochs': 100, 'lr': 5, 'wd': 0, 'batch_size': 64}
+    folds = kaggle_house_price.k_fold(5, X, y, **settings)
+    train_ls, _ = kaggle_house_price.train_and_pred(X, X_test, y, **settings)
+    last = onp.array([[curve[-1] for curve in fold] for fold in folds]).T
+    numbers = {'train_shape': train_data.shape, 'test_shape': test_data.shape,
+               'all_features_shape': all_features.shape,
+               'final_train_log_rmse': train_ls[-1],
+               'final_curve/train': train_ls}
+    for i, name in enumerate(('train', 'valid')):
+        numbers[f'fold_log_rmse/{name}'] = last[i]
+        numbers[f'average_log_rmse/{name}'] = last[i].mean()
+        numbers[f'fold_1_curve/{name}'] = folds[0][i]
+    return {what: onp.array(value) for what, value in numbers.items()}
+
+
 def _losses(history):
     _, train_loss, test_loss = onp.array(history).T
     return {'train_loss': train_loss, 'test_loss': test_loss}
@@ -139,4 +182,6 @@ def _prefixed(prefix, numbers):
 SECTIONS = {'mlp': _mlp, 'mlp_scratch': _mlp_scratch,
             'mlp_concise': _mlp_concise,
             'underfit_overfit': _underfit_overfit,
-            'weight_decay': _weight_decay, 'dropout': _dropout}
+            'weight_decay': _weight_decay, 'dropout': _dropout,
+            'numerical_stability_and_init': _numerical_stability_and_init,
+            'kaggle_house_price': _kaggle_house_price}
