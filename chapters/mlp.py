@@ -1,15 +1,8 @@
 """4.1 Multilayer perceptrons."""
 from gluon_mlp.command_line import run
 from gluon_mlp.diagram import draw_network
-from gluon_mlp.mlp import (
-    as_one_layer,
-    forward,
-    prelu,
-    relu,
-    sigmoid,
-    tanh,
-    value_and_grad,
-)
+from gluon_mlp.mlp import (as_one_layer, fit, forward, get_quadrants, prelu,
+                           relu, sigmoid, tanh, value_and_grad)
 from gluon_mlp.plot import plot, save_figure
 from mxnet import np
 
@@ -20,6 +13,10 @@ def main():
     draw_network([('x', 4), ('h', 5), ('o', 3)])
     save_figure('mlp_one_hidden_layer')
     show_that_affine_layers_are_one()
+    X, y = get_quadrants()
+    for num_units in ((2, 1), (2, 16, 1)):
+        print('Opposite quadrants, layers {}: loss {:.3f}, accuracy {:.3f}'
+              .format(num_units, *fit(X, y, num_units)))
 
     x = np.arange(-8.0, 8.0, 0.1)
     show('relu', relu, x)

@@ -1,7 +1,14 @@
 """4.5 Weight decay."""
 from gluon_mlp.command_line import BatchSize, LearningRate, NumEpochs, run
 from gluon_mlp.plot import save_figure
-from gluon_mlp.weight_decay import load_data, train, train_concise
+from gluon_mlp.weight_decay import (
+    load_data,
+    tikhonov,
+    train,
+    train_concise,
+    train_with_input_noise,
+)
+from mxnet import np
 
 
 def main(batch_size: BatchSize = 5, lr: LearningRate = 0.003,
@@ -20,6 +27,21 @@ def main(batch_size: BatchSize = 5, lr: LearningRate = 0.003,
         print(f'concise, wd = {wd}')
         show('concise', wd, *train_concise(wd, train_iter, test_iter,
                                            num_epochs, lr))
+
+    show_that_input_noise_is_decay(sigma=0.5)
+
+
+def show_that_input_noise_is_decay(sigma):
+    X = np.random.normal(size=(50, 3))
+    y = np.dot(X, np.array([1, -2, 3])) + np.random.normal(size=50)
+    X, y = X.asnumpy().astype(float), y.asnumpy().astype(float)
+    print(f'linear regression, input noise of scale {sigma}: w of')
+    for name, w in (
+            ('least squares', tikhonov(X, y, 0)),
+            (f'L2 penalty, lambd={sigma ** 2}', tikhonov(X, y, sigma ** 2)),
+            ('trained with the noise',
+             train_with_input_noise(X, y, sigma, 5000))):
+        print(f'  {name:22} {w.round(3)}')
 
 
 def show(name, decay, norm, history):

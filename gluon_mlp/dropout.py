@@ -1,9 +1,11 @@
 """4.6 Dropout, from scratch and concise; left on, to measure certainty."""
 import numpy as onp
-from mxnet import autograd, np, npx
+from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
 
+from .data import load_array
 from .plot import plt
+from .training import check_finite, evaluate_accuracy, train_epoch_ch3
 
 npx.set_np()
 
@@ -120,3 +122,70 @@ def plot_certainty(agreement, correct):
     axes.set(xlabel='masks that agree, % (on the bars: test images)',
              ylabel='test acc', ylim=(0, 1.08))
     return axes
+
+
+def fit(images, labels, dropout1=0.0, dropout2=0.0, num_epochs=100,
+        batch_size=128, lr=1e-3):
+    """Train `get_net` on these examples by Adam; returns the network.
+
+    NumPy arrays (n, 1, 28, 28), (n,). Adam, as it gets few examples by heart
+    in few epochs. Raises `NonFiniteLossError`.
+    """
+    net = get_net(dropout1, dropout2)
+    net.initialize(init.Xavier())
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    trainer = gluon.Trainer(net.collect_params(), 'adam',
+                            {'learning_rate': lr})
+    train_iter = load_array((images, labels), batch_size)
+    for epoch in range(1, num_epochs + 1):
+        l, _ = train_epoch_ch3(net, train_iter, loss, trainer)
+        check_finite(l, epoch)
+    return net
+
+
+def memorize(data, num_examples=2000, num_epochs=100):
+    """Train on real images whose labels are random (4.6.1).
+
+    `data` as of `fashion_mnist.load`. Returns the accuracy on these labels
+    and that on the test images: what is learned by heart generalizes to
+    nothing (Zhang et al., 2017).
+    """
+    images = data.train_images[:num_examples]
+    labels = onp.random.randint(10, size=len(images)).astype('int32')
+    net = fit(images, labels, num_epochs=num_epochs)
+    return [evaluate_accuracy(net, load_array(arrays, 1000, is_train=False))
+            for arrays in ((images, labels),
+                           (data.test_images, data.test_labels))]
+
+
+def expectation(h, dropout, num_samples=10000):
+    """The mean of `dropout_layer` of h (d,) over masks, and its error.
+
+    Returns two NumPy arrays (d,): the means and their standard errors. The
+    means are `h` to a few errors (4.6.2).
+    """
+    H = dropout_layer(np.tile(h, (num_samples, 1)), dropout).asnumpy()
+    return H.mean(axis=0), H.std(axis=0) / num_samples ** 0.5
+
+
+def hidden(net, X, layer=2):
+    """The activations (n, units) behind the first Dense, or the second.
+
+    `layer` is 1 or 2; `net` is of `get_net`, nothing is dropped.
+    """
+    for block in net[:2 * layer - 1]:
+        X = block(X)
+    return X
+
+
+def co_adaptation(H):
+    """How much hidden units (n, units) repeat each other (4.6.2).
+
+    The mean over all pairs of units of the absolute correlation of their
+    activations over the examples: 0 for independent units, 1 for copies.
+    Units that are constant are left out.
+    """
+    H = H.asnumpy().astype('float64')
+    H = H[:, H.std(axis=0) > 0]
+    pairs = onp.triu_indices(H.shape[1], 1)
+    return float(abs(onp.corrcoef(H.T)[pairs]).mean())

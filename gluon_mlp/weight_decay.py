@@ -1,4 +1,5 @@
 """4.5 Weight decay."""
+import numpy as onp
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
 from tqdm import tqdm
@@ -86,6 +87,46 @@ def train_concise(wd, train_iter, test_iter, num_epochs=100, lr=0.003):
 
     history = _train(net, loss, update, train_iter, test_iter, num_epochs)
     return float(np.linalg.norm(net[0].weight.data())), history
+
+
+def decayed_step(w, grad, lr, lambd):
+    """The step on loss and penalty in one formula (4.5.1).
+
+    (1 - lr lambd) w - lr grad, `grad` being the gradient of the loss alone:
+    the weight decays first, hence the name.
+    """
+    return (1 - lr * lambd) * w - lr * grad
+
+
+def tikhonov(X, y, lambd):
+    """The w (d,) that minimizes mean (Xw - y)^2 / 2 + lambd ||w||^2 / 2.
+
+    NumPy arrays X (n, d), y (n,): solves (X'X / n + lambd I) w = X'y / n.
+    """
+    n, d = X.shape
+    return onp.linalg.solve(X.T @ X / n + lambd * onp.eye(d), X.T @ y / n)
+
+
+def train_with_input_noise(X, y, sigma, num_steps=20000, lr=0.05):
+    """Linear regression, fresh noise of scale `sigma` on X each step.
+
+    NumPy arrays X (n, d), y (n,), all of them in each step. The mean loss
+    over the noise is that of `tikhonov` with lambd = sigma^2 (Bishop, 1995):
+    E((x + e)w - y)^2 = (xw - y)^2 + sigma^2 ||w||^2. Returns the mean of w
+    over the second half of the steps, as each single w is random.
+    """
+    X, y = (np.array(a, dtype='float32') for a in (X, y.reshape(-1, 1)))
+    w, total = np.zeros((X.shape[1], 1)), np.zeros((X.shape[1], 1))
+    w.attach_grad()
+    for step in range(num_steps):
+        noisy = X + np.random.normal(scale=sigma, size=X.shape)
+        with autograd.record():
+            l = squared_loss(linreg(noisy, w, 0), y)
+        l.backward()
+        sgd([w], lr, len(X))
+        if step >= num_steps // 2:
+            total += w
+    return total.asnumpy()[:, 0] / (num_steps - num_steps // 2)
 
 
 def _train(net, loss, update, train_iter, test_iter, num_epochs):

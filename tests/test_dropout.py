@@ -3,10 +3,15 @@ import numpy as onp
 import pytest
 from gluon_mlp.data import load_array
 from gluon_mlp.dropout import (
+    co_adaptation,
     dropout_layer,
     evaluate_certainty,
+    expectation,
+    fit,
     get_net,
+    hidden,
     init_params,
+    memorize,
     net,
     plot_certainty,
     predict_with_dropout,
@@ -317,3 +322,57 @@ def test_the_script_refuses_what_is_no_probability(run_script, value):
     assert ran.stdout == ''
     assert ran.stderr.startswith("error: Invalid value for '--dropout1': ")
     assert ran.stderr.count('\n') == 1
+
+
+@pytest.mark.parametrize('dropout', [0.2, 0.5, 0.9])
+def test_dropout_keeps_the_expectation_of_each_activation(dropout):
+    """Within 5 standard errors, which are h sqrt(p / (1 - p) / samples)."""
+    h = onp.float32([0.5, 1, -2, 3])
+    mean, error = expectation(np.array(h), dropout, 10000)
+    formula = abs(h) * (dropout / (1 - dropout) / 10000) ** 0.5
+    onp.testing.assert_allclose(error, formula, rtol=0.1)
+    assert (abs(mean - h) < 5 * formula).all()
+
+
+def test_co_adaptation_is_the_mean_absolute_correlation_of_pairs():
+    """Of a, -2a, b and a constant: pairs 1, r and r, with r from NumPy."""
+    rng = onp.random.default_rng(0)
+    a, b = rng.normal(size=(2, 50)).astype('float32')
+    r = abs(onp.corrcoef(a, b)[0, 1])
+    H = np.array(onp.stack([a, -2 * a, b, onp.ones(50)], axis=1),
+                 dtype='float32')
+    assert co_adaptation(H) == pytest.approx((1 + 2 * r) / 3, abs=1e-5)
+
+
+def test_hidden_gives_the_activations_of_either_layer():
+    params = init_params()
+    concise, (X, _) = concise_from(params, 0.2, 0.5), images(4)
+    W1, b1, W2, b2 = [p.asnumpy().astype(float) for p in params[:4]]
+    H1 = onp.maximum(X.asnumpy().reshape(4, -1) @ W1 + b1, 0)
+    H2 = onp.maximum(H1 @ W2 + b2, 0)
+    for layer, H in ((1, H1), (2, H2)):
+        onp.testing.assert_allclose(hidden(concise, X, layer).asnumpy(), H,
+                                    rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_random_labels_are_memorized_and_generalize_to_nothing(real_data):
+    """Guessing is right once in ten; 10,000 guesses of one network err
+    together, by class, so 0.1 is given a wide margin."""
+    train_acc, test_acc = memorize(real_data, 1000, num_epochs=60)
+    assert train_acc > 0.95
+    assert test_acc < 0.2
+
+
+@pytest.mark.slow
+def test_dropout_breaks_co_adaptation(real_data):
+    """In both layers units repeat each other less than without dropout."""
+    X = np.array(real_data.test_images[:1000] / 255, dtype='float32')
+    results = []
+    for probabilities in ((0, 0), (0.2, 0.5)):
+        seed(0)
+        net = fit(real_data.train_images[:1000],
+                  real_data.train_labels[:1000], *probabilities, 20)
+        results.append([co_adaptation(hidden(net, X, i)) for i in (1, 2)])
+    none, dropped = results
+    assert dropped[0] < none[0] - 0.02 and dropped[1] < none[1] - 0.02

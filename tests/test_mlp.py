@@ -3,13 +3,16 @@ import numpy as onp
 import pytest
 from gluon_mlp.mlp import (
     as_one_layer,
+    fit,
     forward,
+    get_quadrants,
     prelu,
     relu,
     sigmoid,
     tanh,
     value_and_grad,
 )
+from gluon_mlp.training import seed
 from mxnet import autograd, np, npx
 
 npx.set_np()
@@ -185,3 +188,26 @@ def test_script_draws_ten_figures_and_shows_the_claim_in_numbers(
         float(line.split()[-1]) for line in result.stdout.splitlines()
         if 'differ by at most' in line)
     assert without < 1e-5 and with_relu > 1
+
+
+def test_a_linear_model_fails_on_quadrants_and_a_hidden_layer_does_not():
+    """No line is right about more than 3 of 4 quadrants, as for XOR; the
+    convex loss of the linear model stays near log 2, that of guessing."""
+    seed(0)
+    X, y = get_quadrants(400)
+    l, acc = fit(X, y, (2, 1), num_steps=200)
+    assert acc < 0.75
+    # By so much chance alone lowers a fit of 3 parameters: half a chi-square
+    # of 2 degrees of freedom, over n; 20 is beyond its one in a million.
+    assert onp.log(2) - 20 / 400 < l <= onp.log(2)
+    l, acc = fit(X, y, (2, 16, 1), num_steps=700)
+    assert l < 0.15 and acc > 0.95
+
+
+def test_logistic_regression_takes_the_step_of_its_gradient():
+    """Two equal inputs of class 1 in three: sigmoid(b) nears 2 / 3."""
+    X, y = np.zeros((3, 2)), np.array([[1.], [0.], [1.]])
+    l, acc = fit(X, y, (2, 1), num_steps=200)
+    entropy = -(2 * onp.log(2 / 3) + onp.log(1 / 3)) / 3
+    assert l == pytest.approx(entropy, abs=1e-6)
+    assert acc == pytest.approx(2 / 3)

@@ -162,3 +162,68 @@ def test_the_script_runs(run_script, tmp_path):
     assert {path.name for path in (tmp_path / 'figures').iterdir()} == {
         f'weight_decay_{name}_{decay}.png'
         for name in ('scratch', 'concise') for decay in (0, 3)}
+
+
+def test_the_penalized_step_is_the_decayed_step_to_rounding():
+    """autograd and `sgd` on loss + penalty, the formula in float64.
+
+    `unit` rounds off once. The bound counts the roundings of the path: the
+    last subtraction; the decay's four products; the sum over the batch of
+    products with an error whose own terms were rounded.
+    """
+    training.seed(0)
+    d, n, unit = 20, 5, EPS / 2
+    X, y = np.random.normal(size=(n, d)), np.random.normal(size=(n, 1))
+    w = np.random.normal(size=(d, 1))
+    w64, X64, y64 = (a.asnumpy().astype(float) for a in (w, X, y))
+    w.attach_grad()
+    with autograd.record():
+        l = (training.squared_loss(training.linreg(X, w, 0), y)
+             + LAMBD * weight_decay.l2_penalty(w))
+    l.backward()
+    training.sgd([w], LR, n)
+    error = X64 @ w64 - y64
+    want = weight_decay.decayed_step(w64, X64.T @ error / n, LR, LAMBD)
+    terms = abs(X64) @ abs(w64) + abs(y64)
+    bound = unit * (abs(want) + 8 * LR * LAMBD * abs(w64) + LR / n * (
+        abs(X64.T) @ ((d + 2) * terms + (n + 6) * abs(error))))
+    assert (abs(w.asnumpy() - want) <= bound).all()
+    assert (bound < 4 * unit * (abs(w64) + 1)).all()  # a last bit or two
+    assert (abs(w.asnumpy() - w64) > 100 * bound).any()  # it did step
+
+
+def noisy_regression():
+    rng = onp.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    return X, X @ [1.0, -2.0, 0.5] + 0.3 * rng.normal(size=40)
+
+
+def test_tikhonov_is_least_squares_of_data_with_the_penalty_as_rows():
+    X, y = noisy_regression()
+    n, lambd = len(X), 0.3
+    rows = onp.vstack([X, (n * lambd) ** 0.5 * onp.eye(3)])
+    want = onp.linalg.lstsq(rows, onp.append(y, [0, 0, 0]), rcond=None)[0]
+    onp.testing.assert_allclose(weight_decay.tikhonov(X, y, lambd), want,
+                                rtol=1e-10)
+
+
+def test_input_noise_is_tikhonov_in_closed_form():
+    """Least squares on many noisy copies of the data: their number stands
+    for the expectation, with an error of about 1 / sqrt(40 * 5000)."""
+    X, y = noisy_regression()
+    rng, sigma = onp.random.default_rng(1), 0.6
+    copies = onp.tile(X, (5000, 1))
+    copies += sigma * rng.normal(size=copies.shape)
+    w = onp.linalg.lstsq(copies, onp.tile(y, 5000), rcond=None)[0]
+    want = weight_decay.tikhonov(X, y, sigma ** 2)
+    onp.testing.assert_allclose(w, want, atol=0.02)
+    assert abs(w - weight_decay.tikhonov(X, y, 0)).max() > 0.2
+
+
+def test_training_with_input_noise_finds_the_tikhonov_solution():
+    X, y = noisy_regression()
+    training.seed(0)
+    w = weight_decay.train_with_input_noise(X, y, 0.6, num_steps=2000)
+    onp.testing.assert_allclose(w, weight_decay.tikhonov(X, y, 0.36),
+                                atol=0.05)
+    assert abs(w - weight_decay.tikhonov(X, y, 0)).max() > 0.2

@@ -146,11 +146,11 @@ def exercise_3(quick=False):
 
 SECOND_ORDER = (
     {'x': (0, 2), 'w': (0, 0), 'z': (2, 2), 'h': (4, 2), r'\dot h': (4, 0),
-     r'\dot z': (6, 0), r'\dot w': (8, 0), r'\dot x': (8, 2)},
+     r'\dot z': (6, 1), r'\dot w': (8, 0), r'\dot x': (8, 2)},
     [(r'\times', (1, 2), ['x', 'w'], 'z'), (r'\phi', (3, 2), ['z'], 'h'),
      (r"\phi'", (5, 1), ['z', r'\dot h'], r'\dot z'),
      (r'\times', (7, 0), [r'\dot z', 'x'], r'\dot w'),
-     (r'\times', (7, 1), [r'\dot z', 'w'], r'\dot x')])
+     (r'\times', (7, 2), [r'\dot z', 'w'], r'\dot x')])
 
 
 def _hessian(grad, w, eps=1e-5):
