@@ -39,7 +39,7 @@ NumEpochs = Annotated[int, typer.Option(min=1, help='Passes over the data.')]
 BatchSize = Annotated[int, typer.Option(min=1, help='Examples a minibatch.')]
 LearningRate = Annotated[float, typer.Option(
     click_type=click.types.FuncParamType(_positive), metavar='FLOAT',
-    help='Learning rate of SGD.')]
+    help='Learning rate.')]
 DropProbability = Annotated[float, typer.Option(
     callback=_probability, help='Share of the hidden units to drop.')]
 
