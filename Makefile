@@ -13,7 +13,7 @@ EXPERIMENTAL := 3.13
 STAMP = $(VENV)/.complete
 RUN = $(VENV)/bin/python
 
-.PHONY: all help env data compare bench doctor test test-quick test-pythons \
+.PHONY: all help env data compare bench doctor test test-slow test-pythons \
 	clean FORCE $(SECTIONS)
 .NOTPARALLEL:
 
@@ -69,13 +69,13 @@ bench: env  ## how fast each section trains here, and where the time goes
 doctor: env  ## what this machine has, what is wrong, and the mend
 	$(RUN) -m gluon_mlp doctor
 
-test: env  ## all tests
+test: env  ## the tests, but for the slow ones
 	$(RUN) -m pytest
 
-test-quick: env  ## the tests that take a few seconds at most
-	$(RUN) -m pytest -m 'not slow'
+test-slow: env  ## the slow tests: whole trainings, wrong ports, bench
+	$(RUN) -m pytest -m slow
 
-test-pythons:  ## test-quick on every Python of 3.9 to 3.12 that is here
+test-pythons:  ## test on every Python of 3.9 to 3.12 that is here
 	@failed=; for version in $(PYTHONS); do \
 	  for python in python$$version \
 	      $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python; do \
@@ -83,7 +83,7 @@ test-pythons:  ## test-quick on every Python of 3.9 to 3.12 that is here
 	  done; \
 	  if [ -z "$$python" ]; then result='not found'; \
 	  elif echo "== Python $$version: $$python"; \
-	      $(MAKE) VENV=.venv-$$version PYTHON=$$python test-quick; \
+	      $(MAKE) VENV=.venv-$$version PYTHON=$$python test; \
 	  then result=passed; \
 	  elif [ $$version = $(EXPERIMENTAL) ]; then result='failed (experimental)'; \
 	  else result=failed; failed=1; fi; \
@@ -91,4 +91,4 @@ test-pythons:  ## test-quick on every Python of 3.9 to 3.12 that is here
 	done; printf "$$summary\n"; [ -z "$$failed" ]
 
 clean:  ## remove the environments and the figures
-	rm -rf .venv .venv-3.* figures build gluon_mlp.egg-info .pytest_cache
+	rm -rf .venv .venv-3.* figures report bench build gluon_mlp.egg-info .pytest_cache

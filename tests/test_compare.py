@@ -15,6 +15,7 @@ from gluon_mlp import (
     dropout,
     kaggle_house_price,
     mlp,
+    numerical_stability_and_init,
     training,
     underfit_overfit,
     weight_decay,
@@ -214,8 +215,16 @@ def test_sigmoid_and_product_of_matrices_are_the_published_ones(real_data):
     """4.8; the product within the float32 rounding of 100 steps."""
     rows = command.compare_section('numerical_stability_and_init', 3)
     assert {row.verdict for row in rows} == {'reproduced'}
-    product = rows[-1]
-    assert (product.allowed / abs(product.ours)).max() < 1e-5
+
+
+@pytest.mark.parametrize('num', [99, 101])
+def test_another_number_of_matrices_is_caught(real_data, monkeypatch, num):
+    product = numerical_stability_and_init.product_of_matrices
+    monkeypatch.setattr(numerical_stability_and_init, 'product_of_matrices',
+                        lambda: product(num))
+    rows = command.compare_section('numerical_stability_and_init', 3)
+    assert [row.quantity.what for row in rows if row.verdict == 'differs'
+            ] == ['product_with_100_matrices']
 
 
 def test_a_control_or_a_source_text_that_differs_fails():

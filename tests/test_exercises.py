@@ -6,6 +6,7 @@ import sys
 import numpy as onp
 import pytest
 from gluon_mlp import fashion_mnist, plot
+from gluon_mlp.errors import DataError
 from gluon_mlp.exercises import exercises
 from gluon_mlp.training import seed
 
@@ -46,7 +47,12 @@ def test_every_exercise_has_a_title_and_an_answer():
 
 @pytest.mark.parametrize('number', KNOWN)
 def test_every_exercise_runs(number, small):
-    run(number)
+    try:
+        run(number)
+    except DataError as error:  # 4.10's tables, where there is no network
+        if not number.startswith('4.10.'):
+            raise
+        pytest.skip(str(error))
 
 
 def test_derivative_of_prelu_is_that_of_finite_differences(small):

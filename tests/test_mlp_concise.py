@@ -118,7 +118,6 @@ def test_concise_scratch_and_float64_end_at_the_same_weights(net, data):
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.slow
 def test_script_learns_in_an_epoch_of_the_real_data_what_the_book_did(
         real_data, run_script, tmp_path):
     result = run_script('mlp_concise', '--num-epochs', 1)

@@ -110,7 +110,6 @@ def test_gradients_are_the_difference_quotients(params, batch):
             assert abs((grad * direction).sum() - quotient) <= allowed
 
 
-@pytest.mark.slow
 def test_script_learns_in_an_epoch_of_the_real_data_what_the_book_did(
         real_data, run_script, tmp_path):
     result = run_script('mlp_scratch', '--num-epochs', 1)

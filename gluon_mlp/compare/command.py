@@ -67,7 +67,7 @@ def about(runs, quick):
 
 def compare_section(section, runs, quick=False):
     """The `Row` of each quantity that `section` published."""
-    from .reproduce import in_float64, reproduce
+    from .reproduce import reproduce, rounding
     wanted = quantities(section)
     kinds = {q.kind for q in wanted}
     if kinds == {'exact'}:
@@ -81,9 +81,9 @@ def compare_section(section, runs, quick=False):
     except DataError as error:
         print(f'{section} is not compared: {error}', file=sys.stderr)
         return [not_compared(q) for q in wanted]
-    exactly = in_float64(section)
+    rounded = rounding(section)
     numbers = sum(q.count for q in wanted if q.kind != 'exact')
-    return [compare_exact(q, ours[0][q.what], exactly.get(q.what))
+    return [compare_exact(q, ours[0][q.what], rounded.get(q.what, 0.0))
             if q.kind == 'exact' else
             compare_runs(q, np.stack([run[q.what] for run in ours]),
                          numbers, fashion_mnist.load().edition)

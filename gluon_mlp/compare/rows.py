@@ -120,18 +120,15 @@ class Comparison:
                 sum(int(r.by_edition.sum()) for r in rows))
 
 
-def compare_exact(quantity, ours, in_float64=None):
+def compare_exact(quantity, ours, rounding=0.0):
     """The `Row` of a quantity that does not depend on the shuffle.
 
-    `in_float64`: the same computed in float64, where many steps round. By as
-    much as ours differs from it, the book's may, too, the other way.
+    `rounding`: the relative error of float32 where it takes many steps; ours
+    and the book's may both have it, to opposite sides.
     """
     ours = np.asarray(ours, dtype=float)
-    allowed = quantity.tolerance
-    if in_float64 is not None:
-        rounding = np.abs(ours / in_float64 - 1).max()
-        allowed = allowed + 2 * rounding * np.abs(in_float64)
-    return Row(quantity, ours, np.zeros_like(ours), 1, allowed)
+    return Row(quantity, ours, np.zeros_like(ours), 1, quantity.tolerance
+               + 2 * rounding * np.abs(quantity.values))
 
 
 def compare_runs(quantity, runs, numbers, edition=BOOK_EDITION):
