@@ -11,11 +11,6 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None,
                   help='Chapter 4 of Dive into Deep Learning in MXNet Gluon.')
 
 
-@app.callback()
-def _commands():
-    """Keeps a lone command a command: `compare`, not the whole program."""
-
-
 @app.command()
 def compare(
         section: Annotated[Optional[str], typer.Option(

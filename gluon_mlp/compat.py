@@ -14,8 +14,9 @@ def prepare():
 
     Sets `OMP_NUM_THREADS` to `usable_processors()` unless the user has set
     it, or `MXNET_OMP_MAX_THREADS`, over which it would prevail; and how long
-    these threads spin, unless the user has set that. Has no effect on an MXNet that is imported already. Raises `ImportError` where Python
-    has no `distutils` and setuptools, which brings it, is missing.
+    these threads spin, unless the user has set that. Has no effect on an
+    MXNet that is imported already. Raises `ImportError` where Python has no
+    `distutils` and setuptools, which brings it, is missing.
     """
     if 'MXNET_OMP_MAX_THREADS' not in os.environ:
         os.environ.setdefault('OMP_NUM_THREADS', str(usable_processors()))
