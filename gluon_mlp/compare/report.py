@@ -88,7 +88,7 @@ def write_json(comparison, path):
         'sections': [{'section': s, **_numbers(comparison, s)}
                      for s in _slugs(comparison)],
         'rows': [_row_json(row) for row in comparison.rows],
-        'controls': [{**vars(c), 'agrees': _agrees(c)}
+        'controls': [{**vars(c), 'agrees': c.agrees}
                      for c in comparison.controls],
         'source_text': [{**vars(s), 'agrees': s.agrees}
                         for s in comparison.source_text]}
@@ -148,10 +148,6 @@ def _not_compared(comparison):
 
 def _rows(comparison, section):
     return [r for r in comparison.rows if r.quantity.section == section]
-
-
-def _agrees(control):
-    return bool(max(control.history, control.weights) <= control.allowed)
 
 
 # For readers: what the template shows, as texts
@@ -289,18 +285,17 @@ def _control(control):
             'history': f'{control.history:.2g}',
             'weights': f'{control.weights:.2g}',
             'allowed': f'{control.allowed:.2g}',
-            'verdict': 'agrees' if _agrees(control) else 'differs',
-            'class': 'yes' if _agrees(control) else 'no'}
+            'verdict': 'agrees' if control.agrees else 'differs',
+            'class': 'yes' if control.agrees else 'no'}
 
 
 def _source_text(number):
     draws = np.asarray(number.draws)
     mean, std, half = prediction_interval(draws, FALSE_ALARM)
-    below = int((draws < number.text).sum())
     return {'what': number.what, 'text': str(number.text),
             'ours': f'{mean:.5g} ± {std:.2g}', 'draws': len(draws),
             'interval': f'{mean - half:.5g} to {mean + half:.5g}',
-            'place': f'above {below} of our {len(draws)}',
+            'place': f'above {number.below} of our {len(draws)}',
             'verdict': 'within' if number.agrees else 'outside',
             'class': 'yes' if number.agrees else 'no',
             'image': _image(_draw_histogram(number, mean, half))}

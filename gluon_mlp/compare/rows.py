@@ -81,7 +81,7 @@ class Control:
     @property
     def agrees(self):
         """Whether both differ by no more than rounding."""
-        return max(self.history, self.weights) <= self.allowed
+        return bool(max(self.history, self.weights) <= self.allowed)
 
 
 @dataclass
