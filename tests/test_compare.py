@@ -156,6 +156,18 @@ def test_one_more_run_leaves_the_interval_as_often_as_stated(runs, alpha):
         alpha, abs=5 * (alpha * (1 - alpha) / 100000) ** 0.5)
 
 
+def test_on_a_curve_a_chance_of_close_runs_does_not_count():
+    """The spread is at least the median of the five points around."""
+    spreads = onp.array([9, 3, 2, 1e-6, 2, 4, 2])
+    runs = 7 + onp.array([-1, 0, 1])[:, None] * spreads
+    _, std, alone = rows.prediction_interval(runs, 0.05)
+    _, same_std, half = rows.prediction_interval(runs, 0.05, curve=True)
+    onp.testing.assert_allclose(std, spreads)
+    onp.testing.assert_array_equal(same_std, std)
+    expected = [9, 3, 2, 2, 2, 4, 2]  # nothing narrower, only the fourth wider
+    onp.testing.assert_allclose(half / alone * spreads, expected)
+
+
 def test_on_a_log_axis_the_logarithms_are_normal():
     draws = onp.random.default_rng(0).normal(0, 0.5, (9, 100000))
     draws = onp.exp(draws)
