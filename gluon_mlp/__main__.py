@@ -47,7 +47,8 @@ def doctor(figures: Annotated[Path, typer.Option(
 @app.command()
 def bench(
         section: Annotated[Optional[str], typer.Option(
-            help='Only this one, by its slug.')] = None,
+            help='Only this one, by its slug, or "chapter": all of 4.1 to '
+                 '4.6 at once.')] = None,
         device: Annotated[Device, typer.Option(
             help='Where to compute.')] = Device.cpu,
         repeats: Annotated[Optional[int], typer.Option(
@@ -64,11 +65,11 @@ def bench(
     """Time each section beside the book's loop and PyTorch."""
     import matplotlib
     matplotlib.use('agg')
-    from .bench.command import NETWORKS
+    from .bench.command import CHAPTER, NETWORKS
     from .bench.command import bench as run
-    if section not in (None, *NETWORKS):
+    if section not in (None, CHAPTER, *NETWORKS):
         raise typer.BadParameter(f'{section!r} is not timed; these are: '
-                                 + ', '.join(NETWORKS))
+                                 + ', '.join([*NETWORKS, CHAPTER]))
     output.mkdir(parents=True, exist_ok=True)
     return run(section, device.value, repeats or (3 if quick else 7), quick,
                output, against)
