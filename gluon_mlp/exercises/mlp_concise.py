@@ -35,7 +35,7 @@ def exercise_1(quick=False):
     accs = [row[3] for row in rows]
     n = len(lrs)
     plot(list(depths), [accs[i::n] for i in range(n)], 'hidden layers',
-         'valid acc', [f'lr {lr}' for lr in lrs])
+         'valid acc', [f'lr {lr}' for lr in lrs]).set_xticks(depths)
     save_figure('exercise_4_3_1')
     return rows
 
@@ -120,5 +120,6 @@ def _bars(rows, figure):
     plot(range(len(rows)), [[row[2] for row in rows],
                             [row[3] for row in rows]], '', 'accuracy',
          ['train', 'valid'], ylim=[0, 1], fmts=['o', 'x']).set_xticks(
-             range(len(rows)), [row[0] for row in rows], rotation=30)
+             range(len(rows)), [row[0] for row in rows], rotation=30,
+             ha='right')
     save_figure(figure)

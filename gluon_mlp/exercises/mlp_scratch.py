@@ -55,7 +55,8 @@ def exercise_2(quick=False):
     half = len(depths)
     plot(list(depths), [[row[3] for row in rows[:half]],
                         [row[3] for row in rows[half:]]], 'hidden layers',
-         'valid acc', ['scale 0.01', 'scale sqrt(2 / inputs)'])
+         'valid acc', ['scale 0.01', 'scale sqrt(2 / inputs)']
+         ).set_xticks(depths)
     save_figure('exercise_4_2_2')
     return rows
 
