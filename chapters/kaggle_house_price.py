@@ -1,20 +1,10 @@
 """4.10 Predicting house prices on Kaggle."""
-from pathlib import Path
-from typing import Optional
-
-import typer
 from gluon_mlp import plot
-from gluon_mlp.command_line import BatchSize, LearningRate, NumEpochs, run
+from gluon_mlp.command_line import (BatchSize, Folds, LearningRate, NumEpochs,
+                                    Submission, WeightDecay, run)
 from gluon_mlp.kaggle_house_price import (average, k_fold, load_data,
                                           preprocess, save_submission,
                                           to_arrays, train_and_pred)
-from typing_extensions import Annotated
-
-Folds = Annotated[int, typer.Option(min=2, max=730, help='Folds.')]
-WeightDecay = Annotated[float, typer.Option(min=0, help='Weight decay.')]
-Submission = Annotated[Optional[Path], typer.Option(
-    metavar='PATH', show_default='submission.csv beside the figures',
-    help='Where to write the predicted prices.')]
 
 
 def main(k: Folds = 5, num_epochs: NumEpochs = 100, lr: LearningRate = 5.0,

@@ -5,7 +5,7 @@ import os
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import click
 import typer
@@ -42,6 +42,11 @@ LearningRate = Annotated[float, typer.Option(
     help='Learning rate.')]
 DropProbability = Annotated[float, typer.Option(
     callback=_probability, help='Share of the hidden units to drop.')]
+WeightDecay = Annotated[float, typer.Option(min=0, help='Weight decay.')]
+Folds = Annotated[int, typer.Option(min=2, max=730, help='Folds.')]
+Submission = Annotated[Optional[Path], typer.Option(
+    metavar='PATH', show_default='submission.csv beside the figures',
+    help='Where to write the predicted prices.')]
 
 
 def _shared(

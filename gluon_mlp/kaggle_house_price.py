@@ -11,6 +11,7 @@ from . import fashion_mnist
 from .data import load_array
 from .errors import DataError
 from .training import check_finite
+from .underfit_overfit import get_k_fold_data
 
 npx.set_np()
 
@@ -133,20 +134,6 @@ def train(net, train_features, train_labels, test_features, test_labels,
     for epoch, l in enumerate(train_ls, 1):
         check_finite(l, epoch)
     return train_ls, test_ls
-
-
-def get_k_fold_data(k, i, X, y):
-    """The training and validation data of fold `i` of `k` (4.10.6).
-
-    X_train, y_train, X_valid, y_valid: fold i is the i-th block of n // k
-    rows, and the training data are all the others. Raises `ValueError`.
-    """
-    fold_size = len(X) // k
-    if k < 2 or fold_size < 1 or not 0 <= i < k:
-        raise ValueError(f'no fold {i} of {k} in {len(X)} examples')
-    start, end = i * fold_size, (i + 1) * fold_size
-    X_train, y_train = [np.concatenate([a[:start], a[end:]]) for a in (X, y)]
-    return X_train, y_train, X[start:end], y[start:end]
 
 
 def k_fold(k, X_train, y_train, num_epochs, lr, wd, batch_size):

@@ -98,9 +98,11 @@ def mean_loss(w, X, y):
 def get_k_fold_data(k, i, X, y):
     """Split off fold `i` of `k`, consecutive rows, for validation (4.10).
 
-    Returns X_train, y_train, X_valid, y_valid. Every row is in one fold,
-    whose sizes differ by one at most. Raises `ValueError` unless there are
-    2 folds or more with an example each, and `i` is one of them.
+    NumPy's arrays or MXNet's. Returns X_train, y_train, X_valid, y_valid.
+    Every row is in one fold, whose sizes differ by one at most: the book's
+    folds, and where `k` does not divide the rows, those that it leaves out,
+    too. Raises `ValueError` unless there are 2 folds or more with an example
+    each, and `i` is one of them.
     """
     if not 2 <= k <= len(X):
         raise ValueError(f'{len(X)} examples cannot make {k} folds')

@@ -98,6 +98,25 @@ def decayed_step(w, grad, lr, lambd):
     return (1 - lr * lambd) * w - lr * grad
 
 
+def step_both_ways(w, X, y, lr, lambd):
+    """Two new w after one step: `sgd` on loss + penalty, and `decayed_step`.
+
+    w (d, 1), left as it is; X (n, d), y (n, 1). They are equal to the
+    rounding of float32 (4.5.1).
+    """
+    w = w.copy()
+    w.attach_grad()
+    with autograd.record():
+        l = squared_loss(linreg(X, w, 0), y)
+    l.backward()
+    by_formula = decayed_step(w, w.grad / len(X), lr, lambd)
+    with autograd.record():
+        l = squared_loss(linreg(X, w, 0), y) + lambd * l2_penalty(w)
+    l.backward()
+    sgd([w], lr, len(X))
+    return w, by_formula
+
+
 def tikhonov(X, y, lambd):
     """The w (d,) that minimizes mean (Xw - y)^2 / 2 + lambd ||w||^2 / 2.
 

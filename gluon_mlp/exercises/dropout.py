@@ -114,7 +114,7 @@ def exercise_1(quick=False):
     """
     pairs = [(0, 0), (0.2, 0.5), (0.5, 0.2), (0.5, 0.5), (0.8, 0.8)]
     results = _compare({f'{p1}, {p2}': _pair(p1, p2) for p1, p2 in pairs},
-                       quick, 2)
+                       quick, 3)
     train_acc, test_acc, _ = zip(*results.values())
     axes = plot(range(len(pairs)), [train_acc, test_acc],
                 'dropout1, dropout2', 'accuracy', ['train', 'test'],

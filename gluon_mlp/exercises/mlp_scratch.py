@@ -55,7 +55,8 @@ def exercise_2(quick=False):
     half = len(depths)
     plot(list(depths), [[row[3] for row in rows[:half]],
                         [row[3] for row in rows[half:]]], 'hidden layers',
-         'valid acc', ['scale 0.01', 'scale sqrt(2 / inputs)'])
+         'valid acc', ['scale 0.01', 'scale sqrt(2 / inputs)']
+         ).set_xticks(depths)
     save_figure('exercise_4_2_2')
     return rows
 
@@ -64,9 +65,11 @@ def exercise_3(quick=False):
     """The learning rate
 
     Too small, and ten epochs end long before the minimum; too large, and the
-    steps overshoot: the loss jumps, units die, or it diverges. The
-    best lies in between, and the table shows how wide that range is. Each
-    learning rate starts from the same weights, with the same shuffle.
+    steps overshoot: the loss jumps, units die, or it diverges. The best,
+    about 0.3, is close to that end: at 1 already the network is lost, and
+    guesses one class, a loss of ln 10 = 2.3. Going down is safer: 0.1 and
+    0.03 cost a little accuracy, 0.001 much. Each learning rate starts from
+    the same weights, with the same shuffle.
     """
     lrs = (0.01, 0.1) if quick else (0.001, 0.01, 0.03, 0.1, 0.3, 1, 3)
     rows = _sweep([(lr, {'lr': lr}) for lr in lrs], quick)
