@@ -1,25 +1,27 @@
 """4.10 Predicting house prices on Kaggle."""
 from pathlib import Path
-from typing import Optional
+from typing import Annotated, Optional
 
 import typer
 from gluon_mlp import plot
-from gluon_mlp.command_line import BatchSize, LearningRate, NumEpochs, run
+from gluon_mlp.command_line import (BatchSize, LearningRate, NumEpochs,
+                                    WeightDecay, run)
+from gluon_mlp.files import check_folder
 from gluon_mlp.kaggle_house_price import (average, k_fold, load_data,
                                           preprocess, save_submission,
                                           to_arrays, train_and_pred)
-from typing_extensions import Annotated
 
 Folds = Annotated[int, typer.Option(min=2, max=730, help='Folds.')]
-WeightDecay = Annotated[float, typer.Option(min=0, help='Weight decay.')]
 Submission = Annotated[Optional[Path], typer.Option(
     metavar='PATH', show_default='submission.csv beside the figures',
-    help='Where to write the predicted prices.')]
+    dir_okay=False, help='Where to write the predicted prices.')]
 
 
 def main(k: Folds = 5, num_epochs: NumEpochs = 100, lr: LearningRate = 5.0,
          wd: WeightDecay = 0.0, batch_size: BatchSize = 64,
          submission: Submission = None):
+    submission = submission or plot.folder / 'submission.csv'
+    check_folder(submission.parent)
     train_data, test_data = load_data()
     print(train_data.shape, test_data.shape)
     print(train_data.iloc[0:4, [0, 1, 2, 3, -3, -2, -1]])
@@ -43,8 +45,7 @@ def main(k: Folds = 5, num_epochs: NumEpochs = 100, lr: LearningRate = 5.0,
                                      batch_size)
     print(f'train log rmse {train_ls[-1]:f}')
     show([train_ls], 'kaggle_house_price')
-    save_submission(test_data, preds,
-                    submission or plot.folder / 'submission.csv')
+    save_submission(test_data, preds, submission)
 
 
 def show(curves, name):

@@ -140,11 +140,14 @@ def same(arrays, files):
                for array, packed in zip(arrays, files.values()))
 
 
-def driver(folder, *args, **options):
-    """A process that loads the data, with its cache below `folder`."""
+def driver(folder, *args, prefix=(), **options):
+    """A process that loads the data, with its cache below `folder`.
+
+    `prefix` is a command that starts another.
+    """
     known = {name: tuple(file) for name, file in fashion_mnist.FILES.items()}
     return subprocess.Popen(
-        [sys.executable, '-c', DRIVER, repr(known), *map(str, args)],
+        [*prefix, sys.executable, '-c', DRIVER, repr(known), *map(str, args)],
         env={**os.environ, 'MXNET_HOME': str(folder)}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
@@ -491,6 +494,27 @@ def test_no_space_left_is_said(server, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(fashion_mnist, 'download', full)
     with pytest.raises(DataError, match='No space left.*MXNET_HOME'):
         fetch(tmp_path)
+
+
+@pytest.mark.parametrize('size', ['4k', '160k', '1m'])
+def test_a_disk_too_small_for_the_data(server, tiny, tmp_path, size):
+    """None, one or all of the files have room: one line, or the data."""
+    if subprocess.run(['unshare', '-rm', 'mount', '-t', 'tmpfs', 'x', '/mnt'],
+                      capture_output=True, check=False).returncode:
+        pytest.skip('no disk can be mounted here: unshare -rm mount fails')
+    serve(server, REPO, tiny['2017-08-26'])
+    process = driver(tmp_path, prefix=[
+        'unshare', '-rm', 'sh', '-c', f'mount -t tmpfs -o size={size} x "$0" '
+        '&& "$@"; code=$?; echo left: $(ls -A "$0"/*/*) >&2; exit $code', tmp_path])
+    out, err = process.communicate(timeout=60)
+    if size == '1m':
+        assert process.returncode == 0 and 'edition of 2017-08-26' in out
+        return
+    assert process.returncode == 1 and 'Traceback' not in err
+    *_, said, left = err.splitlines()
+    assert said.startswith('cannot keep the data in ')
+    assert 'No space left on device' in said and 'set MXNET_HOME' in said
+    assert left in ('left:', 'left: .lock')
 
 
 def test_debian_package_without_apt(monkeypatch, tmp_path):
