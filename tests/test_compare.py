@@ -1,13 +1,16 @@
 """The comparison with the book: its numbers, its rules, and wrong ports."""
 import gluon_mlp  # noqa: F401  isort: skip  (before MXNet)
 
+import inspect
 import json
+import runpy
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import numpy as onp
 import pytest
+from conftest import ROOT
 from gluon_mlp import (
     __main__,
     command_line,
@@ -115,6 +118,23 @@ def test_on_a_log_axis_the_svgs_resolution_is_relative():
         rtol=1e-6)
 
 
+@pytest.mark.parametrize('slug, defaults', [
+    ('mlp_scratch', {'batch_size': 256, 'lr': 0.1, 'num_epochs': 10}),
+    ('mlp_concise', {'batch_size': 256, 'lr': 0.1, 'num_epochs': 10}),
+    ('underfit_overfit', {'batch_size': 10, 'lr': 0.01, 'num_epochs': 400,
+                          'num_epochs_overfit': 1500}),
+    ('weight_decay', {'batch_size': 5, 'lr': 0.003, 'num_epochs': 100}),
+    ('dropout', {'batch_size': 256, 'lr': 0.5, 'num_epochs': 10,
+                 'dropout1': 0.2, 'dropout2': 0.5}),
+    ('kaggle_house_price', {'k': 5, 'num_epochs': 100, 'lr': 5, 'wd': 0,
+                            'batch_size': 64})])
+def test_a_script_trains_as_the_book_and_compare_do(slug, defaults):
+    """What is compared is what a reader who runs the script gets."""
+    main = runpy.run_path(str(ROOT / 'chapters' / f'{slug}.py'))['main']
+    parameters = inspect.signature(main).parameters
+    assert {name: parameters[name].default for name in defaults} == defaults
+
+
 # The rules
 
 
@@ -206,6 +226,8 @@ def test_a_section_without_its_data_is_neither_reproduced_nor_wrong(
                         [])
     assert {row.verdict for row in result.rows} == {'not compared'}
     assert result.counts() == (319, 0, 0)
+    assert command.count_text(result) == (
+        '0 of 319 reproduced, 319 not compared')
     assert command.agrees(result)
     assert 'kaggle_house_price is not compared: no files' in (
         capsys.readouterr().err)

@@ -657,7 +657,7 @@ def test_checkout_home_and_figures_with_odd_names(tmp_path, real_data):
 @pytest.mark.parametrize('how, code', [(signal.SIGINT, 130),
                                        (signal.SIGTERM, 143)])
 @pytest.mark.parametrize('command', [
-    ['compare', '--section', 'weight_decay', '--report'],
+    ['compare', '--section', 'mlp_concise', '--report'],
     ['bench', '--section', 'mlp_scratch', '--quick', '--output']], ids=str)
 def test_a_stopped_tool_says_so_in_a_line(real_data, tmp_path, command, how,
                                           code):

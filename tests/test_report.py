@@ -18,7 +18,7 @@ from gluon_mlp.compare.rows import (
     compare_runs,
 )
 
-NOT_COMPARED = ('numerical_stability_and_init', 'kaggle_house_price')
+NOT_COMPARED = ('kaggle_house_price',)  # as where its data cannot be had
 DIFFERS = ('dropout', 'concise/test_acc')
 BY_EDITION = ('mlp_scratch', 'test_acc')
 LABEL = 'script <script>alert("&")</script>'
@@ -255,7 +255,8 @@ def test_json_has_the_documented_keys(document):
 def test_json_holds_all_the_numbers(document, comparison):
     """Arrays come back as they were, NaN as null, and the counts add up."""
     total = document['total']
-    assert total['numbers'] == 1307 and total['not_compared'] == list(NOT_COMPARED)
+    assert total['numbers'] == 1307
+    assert total['not_compared'] == list(NOT_COMPARED)
     for key in ('numbers', 'reproduced', 'by_edition'):
         assert sum(s[key] for s in document['sections']) == total[key]
     for row, r in zip(document['rows'], comparison.rows):

@@ -31,14 +31,16 @@ def compare(only, runs, quick, folder):
     Returns 0 if all that could be compared agrees, else 1.
     """
     started = time.perf_counter()
-    result = Comparison([], [], [], about(runs, quick))
+    result = Comparison([], [], [])
     for section in [only] if only else sections():
-        result.rows += compare_section(section, runs, quick)
-        result.controls += compare_loops(section, quick)
+        rows = compare_section(section, runs, quick)
+        result.rows += rows
+        if rows[0].runs:  # its data can be had
+            result.controls += compare_loops(section, quick)
         if section == 'weight_decay':
             result.source_text += compare_source_text(8 if quick else 20)
     seconds = time.perf_counter() - started
-    result.about['seconds'] = f'{seconds:.0f}'
+    result.about = {**about(result, runs, quick), 'seconds': f'{seconds:.0f}'}
     try:  # a full disk loses no table, a closed pipe no report
         report.write_json(result, Path(folder) / 'compare.json')
         page = report.write(result, folder)
@@ -55,15 +57,16 @@ def agrees(result):
             and all(t.agrees for t in result.source_text))
 
 
-def about(runs, quick):
+def about(result, runs, quick):
     """The versions, the data's edition, the machine, the date: texts."""
     texts = {name: version(name) for name in ('mxnet', 'numpy', 'd2l')}
     texts['python'] = platform.python_version()
     texts['machine'] = (f'{platform.machine()}, '
                         f'{compat.usable_processors()} processors')
     texts['date'] = datetime.date.today().isoformat()
-    texts['data'] = ('Fashion-MNIST, edition of '
-                     + fashion_mnist.load().edition)
+    if any(r.quantity.kind == 'statistical' and r.runs for r in result.rows):
+        texts['data'] = ('Fashion-MNIST, edition of '
+                         + fashion_mnist.load().edition)
     texts['runs'] = f'{runs} shuffles' + (', --quick' if quick else '')
     return texts
 
@@ -85,11 +88,12 @@ def compare_section(section, runs, quick=False):
         print(f'{section} is not compared: {error}', file=sys.stderr)
         return [not_compared(q) for q in wanted]
     rounded = rounding(section)
+    edition = 'statistical' in kinds and fashion_mnist.load().edition
     numbers = sum(q.count for q in wanted if q.kind != 'exact')
     return [compare_exact(q, ours[0][q.what], rounded.get(q.what, 0.0))
             if q.kind == 'exact' else
             compare_runs(q, np.stack([run[q.what] for run in ours]),
-                         numbers, fashion_mnist.load().edition)
+                         numbers, edition)
             for q in wanted]
 
 
@@ -168,8 +172,11 @@ def verdict(row):
 
 
 def count_text(result, section=None):
-    """'n of m reproduced', and how many only given the edition."""
+    """'n of m reproduced', how many only given the edition, or not at all."""
     published, reproduced, by_edition = result.counts(section)
     text = f'{reproduced} of {published} reproduced'
-    return (text + f' ({by_edition} of them only given the edition of the '
-            'data)' if by_edition else text)
+    if by_edition:
+        text += f' ({by_edition} of them only given the edition of the data)'
+    missing = sum(r.quantity.count for r in result.rows if r.runs == 0
+                  and section in (None, r.quantity.section))
+    return text + (f', {missing} not compared' if missing else '')

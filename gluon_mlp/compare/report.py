@@ -23,8 +23,9 @@ from .rows import FALSE_ALARM, prediction_interval
 from .published import about as about_published
 
 ROOT = Path(__file__).resolve().parents[2]
+# The page's style classes.
 VERDICTS = {'reproduced': 'yes', 'given the edition': 'edition',
-            'differs': 'no', 'not compared': 'none'}  # the page's style classes
+            'differs': 'no', 'not compared': 'none'}
 
 # Ours are coloured lines, the book's are black marks; in grey the dashes and
 # the shapes of the marks still tell the curves apart. The colours are those
@@ -87,7 +88,8 @@ def write_json(comparison, path):
     document = {
         'schema': 1, 'about': comparison.about,
         'published': about_published(),
-        'total': {**_numbers(comparison), 'not_compared': _not_compared(comparison)},
+        'total': {**_numbers(comparison),
+                  'not_compared': _not_compared(comparison)},
         'sections': [{'section': s, **_numbers(comparison, s)}
                      for s in _slugs(comparison)],
         'rows': [_row_json(row) for row in comparison.rows],
