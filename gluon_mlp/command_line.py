@@ -4,6 +4,7 @@ import math
 import os
 import signal
 import sys
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -100,9 +101,9 @@ def run(main):
 def exit_code(app):
     """Run a `typer` app; its exit code, errors told in one line each."""
     _prepare_streams()
-    _end_as_by_ctrl_c()
     try:
-        code = app(standalone_mode=False) or 0
+        with _ended_as_by_ctrl_c():
+            code = app(standalone_mode=False) or 0
     except SystemExit as error:
         code = error.code
     except click.ClickException as error:
@@ -153,11 +154,18 @@ def _run_section(section, seed, device, figures, show):
         plot.plt.show()
 
 
-def _end_as_by_ctrl_c():
-    """Let SIGTERM and SIGHUP raise `SystemExit`, unless they are ignored."""
-    for code, number in SIGNALS.items():
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, lambda *args, code=code: sys.exit(code))
+@contextmanager
+def _ended_as_by_ctrl_c():
+    """SIGTERM and SIGHUP raise `SystemExit`, unless they are ignored."""
+    codes = [code for code, number in SIGNALS.items()
+             if signal.getsignal(number) is signal.SIG_DFL]
+    for code in codes:
+        signal.signal(SIGNALS[code], lambda *args, code=code: sys.exit(code))
+    try:
+        yield
+    finally:
+        for code in codes:
+            signal.signal(SIGNALS[code], signal.SIG_DFL)
 
 
 def _save_open_figures():

@@ -44,7 +44,7 @@ def idx(array):
 
 @pytest.fixture(scope='module')
 def small():
-    """Small files in the place of two of the four: {name: [(edition, gz)]}."""
+    """Small files in the place of two: {name: [(edition, packed)]}."""
     draw, packed, known = onp.random.RandomState(0), {}, {}
     for name, shape in ((IMAGES, (4, 3, 5)), (LABELS, (40,))):
         old, new = (idx(draw.randint(0, 10, shape).astype('uint8'))
@@ -182,7 +182,7 @@ def test_a_bomb_takes_no_more_memory_than_stated(small, tmp_path, cases):
         check()
     finally:
         tracemalloc.stop()
-    assert worst < 4 * 40 + 1e6
+    assert worst < 5 * 40 + 1e6
 
 
 LIMITED = """
@@ -191,7 +191,7 @@ from pathlib import Path
 from gluon_mlp import fashion_mnist as f
 path = Path(sys.argv[1])
 pages = int(Path('/proc/self/statm').read_text().split()[0])
-limit = pages * os.sysconf('SC_PAGE_SIZE') + 4 * 60000 * 784 + 10 ** 6
+limit = pages * os.sysconf('SC_PAGE_SIZE') + 5 * 60000 * 784 + 10 ** 6
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 try:
     f.read_file(path)
@@ -204,7 +204,7 @@ except f.DataError as error:
     ('bomb', 'damaged (wrong size)'), ('huge', 'damaged (too large)'),
     ('zero', 'cannot be read (a device or a pipe)'),
     ('pipe', 'cannot be read (a device or a pipe)'),
-    ('members', 'damaged (')])
+    ('members', 'damaged (something follows)')])
 def test_the_largest_file_stays_within_the_memory_stated(tmp_path, what,
                                                          said):
     """10 GB in a bomb, a file of 1 TB, a device, a pipe: no hang, no more.
@@ -515,9 +515,9 @@ def test_values_that_cannot_be_are_refused_in_a_line(section):
     args = [text for values in (TOO_MUCH, OWN.get(section, {}))
             for option in values for value in values[option]
             for text in (option, value)]
-    ran = subprocess.run([sys.executable, '-c', PARSE, f'chapters/{section}.py',
-                          *args], cwd=ROOT, capture_output=True, text=True,
-                         timeout=120, check=False)
+    ran = subprocess.run(
+        [sys.executable, '-c', PARSE, f'chapters/{section}.py', *args],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert (ran.stdout, ran.stderr) == ('done\n', '')
 
 
@@ -529,7 +529,7 @@ def test_a_learning_rate_at_its_limits(section, lr, run_script, real_data):
     short = [] if section != 'underfit_overfit' else [
         '--num-epochs-overfit', 1]
     ran = run_script(section, '--lr', lr, '--num-epochs', 1, *short)
-    lines = [line for line in ran.stderr.splitlines() if 'Warning' not in line]
+    lines = ran.stderr.splitlines()
     assert 'Traceback' not in ran.stderr
     if lr == '1e30' or section == 'environment':
         assert ran.returncode == 1 and len(lines) == 1
@@ -602,7 +602,7 @@ def test_data_without_a_home_name_the_way_out():
     """A user who is in no list, as in containers: MXNET_HOME is named."""
     if os.getuid():
         pytest.skip('only root can be another user')
-    code = ('import os, sys; from gluon_mlp import doctor, fashion_mnist as f;'
+    code = ('import os; from gluon_mlp import doctor, fashion_mnist as f;'
             'os.setuid(54321); os.environ.pop("HOME", 0);'
             'os.environ.pop("MXNET_HOME", 0); print(doctor.data().found)\n'
             'try: f.load()\nexcept f.DataError as error: print(error)')
@@ -679,8 +679,8 @@ def test_nothing_is_read_that_could_run_code():
 
     `load_states` of MXNet's trainers does, and NumPy's `allow_pickle`.
     """
-    forbidden = {'pickle', 'dill', 'joblib', 'marshal', 'shelve', 'set_states',
-                 'load_states', 'allow_pickle', 'read_pickle', 'exec'}
+    forbidden = {'pickle', 'dill', 'joblib', 'marshal', 'shelve', 'exec',
+                 'set_states', 'load_states', 'allow_pickle', 'read_pickle'}
     found = []
     for folder in ('gluon_mlp', 'chapters'):
         for path in (ROOT / folder).rglob('*.py'):
