@@ -2,6 +2,7 @@
 from gluon_mlp import plot
 from gluon_mlp.command_line import (BatchSize, Folds, LearningRate, NumEpochs,
                                     Submission, WeightDecay, run)
+from gluon_mlp.files import check_folder
 from gluon_mlp.kaggle_house_price import (average, k_fold, load_data,
                                           preprocess, save_submission,
                                           to_arrays, train_and_pred)
@@ -10,6 +11,8 @@ from gluon_mlp.kaggle_house_price import (average, k_fold, load_data,
 def main(k: Folds = 5, num_epochs: NumEpochs = 100, lr: LearningRate = 5.0,
          wd: WeightDecay = 0.0, batch_size: BatchSize = 64,
          submission: Submission = None):
+    submission = submission or plot.folder / 'submission.csv'
+    check_folder(submission.parent)
     train_data, test_data = load_data()
     print(train_data.shape, test_data.shape)
     print(train_data.iloc[0:4, [0, 1, 2, 3, -3, -2, -1]])
@@ -33,8 +36,7 @@ def main(k: Folds = 5, num_epochs: NumEpochs = 100, lr: LearningRate = 5.0,
                                      batch_size)
     print(f'train log rmse {train_ls[-1]:f}')
     show([train_ls], 'kaggle_house_price')
-    save_submission(test_data, preds,
-                    submission or plot.folder / 'submission.csv')
+    save_submission(test_data, preds, submission)
 
 
 def show(curves, name):

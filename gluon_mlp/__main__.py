@@ -6,6 +6,7 @@ from typing import Annotated, Optional
 import typer
 
 from .command_line import Device, exit_code
+from .files import check_folder
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None,
                   help='Chapter 4 of Dive into Deep Learning in MXNet Gluon.')
@@ -32,7 +33,7 @@ def compare(
         raise typer.BadParameter(
             f'no published numbers in {section!r}; there are some in '
             + ', '.join(sections()))
-    report.mkdir(parents=True, exist_ok=True)
+    check_folder(report)
     return run(section, runs or (3 if quick else 8), quick, report)
 
 
@@ -70,7 +71,7 @@ def bench(
     if section not in (None, CHAPTER, *NETWORKS):
         raise typer.BadParameter(f'{section!r} is not timed; these are: '
                                  + ', '.join([*NETWORKS, CHAPTER]))
-    output.mkdir(parents=True, exist_ok=True)
+    check_folder(output)
     return run(section, device.value, repeats or (3 if quick else 7), quick,
                output, against)
 
@@ -102,6 +103,7 @@ def exercise(
         raise typer.BadParameter(f'there is no exercise {number}; --list '
                                  'names them' if number else
                                  'which exercise? --list names them')
+    check_folder(figures)
     found = known[number]
     print(f'{found.number} {found.title}\n\n{found.answer}\n')
     plot.folder = figures

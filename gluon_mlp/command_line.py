@@ -2,7 +2,9 @@
 import inspect
 import math
 import os
+import signal
 import sys
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Optional
@@ -11,6 +13,11 @@ import click
 import typer
 
 from .errors import ChapterError, DisplayError
+from .files import check_folder
+
+MOST = 2 ** 31 - 1  # of what MXNet counts in 32 bits
+SIGNALS = {128 + number: number for number in (
+    signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}  # by their exit codes
 
 
 class Device(str, Enum):
@@ -19,14 +26,17 @@ class Device(str, Enum):
     gpu = 'gpu'
 
 
-def _positive(text):
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if math.isfinite(value) and value > 0:
-        return value
-    raise typer.BadParameter(f'{text!r} is not a positive number.')
+def _number(least, most=1e30):  # MXNet computes in 32 bits
+    def parse(text):
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if least <= value <= most:
+            return value
+        raise typer.BadParameter(f'{text!r} is not a number from {least:g} '
+                                 f'to {most:g}.')
+    return click.types.FuncParamType(parse)
 
 
 def _probability(value):
@@ -35,11 +45,14 @@ def _probability(value):
     return value
 
 
-NumEpochs = Annotated[int, typer.Option(min=1, help='Passes over the data.')]
-BatchSize = Annotated[int, typer.Option(min=1, help='Examples a minibatch.')]
+NumEpochs = Annotated[int, typer.Option(
+    min=1, max=MOST, help='Passes over the data.')]
+BatchSize = Annotated[int, typer.Option(
+    min=1, max=MOST, help='Examples a minibatch.')]
 LearningRate = Annotated[float, typer.Option(
-    click_type=click.types.FuncParamType(_positive), metavar='FLOAT',
-    help='Learning rate.')]
+    click_type=_number(1e-30), metavar='FLOAT', help='Learning rate.')]
+WeightDecay = Annotated[float, typer.Option(
+    click_type=_number(0), metavar='FLOAT', help='Weight decay.')]
 DropProbability = Annotated[float, typer.Option(
     callback=_probability, help='Share of the hidden units to drop.')]
 WeightDecay = Annotated[float, typer.Option(min=0, help='Weight decay.')]
@@ -51,7 +64,7 @@ Submission = Annotated[Optional[Path], typer.Option(
 
 def _shared(
         seed: Annotated[int, typer.Option(
-            min=0, max=2 ** 31 - 1,
+            min=0, max=MOST,
             help='Seed of the weights, noise and shuffle.')] = 0,
         device: Annotated[Device, typer.Option(
             help='Where to compute.')] = Device.cpu,
@@ -68,15 +81,17 @@ def run(main):
 
     Its parameters become options, beside those of `_shared`. Exits with 2
     and one line for a wrong option, 1 for a `ChapterError` or an `OSError`,
-    130 for Ctrl-C; what was plotted so far is saved then.
+    130 for Ctrl-C and 143 for SIGTERM (129 for a terminal that is gone);
+    what was plotted so far is saved then.
     """
     def command(**options):
         shared = {name: options.pop(name)
                   for name in inspect.signature(_shared).parameters}
         try:
             _run_section(lambda: main(**options), **shared)
-        except KeyboardInterrupt:  # typer would only end with 130
-            return _interrupted()
+        except (KeyboardInterrupt, SystemExit) as error:
+            _save_open_figures()
+            return getattr(error, 'code', 130)
 
     parameters = [p.replace(kind=p.KEYWORD_ONLY) for f in (main, _shared)
                   for p in inspect.signature(f).parameters.values()]
@@ -90,19 +105,39 @@ def run(main):
 
 def exit_code(app):
     """Run a `typer` app; its exit code, errors told in one line each."""
-    # A log or a pipe gets each line at once, whatever the encoding.
-    sys.stdout.reconfigure(line_buffering=True, errors='backslashreplace')
+    _prepare_streams()
     try:
-        return app(standalone_mode=False) or 0
+        with _ended_as_by_ctrl_c():
+            code = app(standalone_mode=False) or 0
+    except SystemExit as error:
+        code = error.code
     except click.ClickException as error:
         print(f'error: {error.format_message()}', file=sys.stderr)
-        return error.exit_code
+        code = error.exit_code
     except BrokenPipeError:  # `| head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        code = 1
     except (ChapterError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
-        return 1
+        code = 1
+    if code in SIGNALS:
+        print('interrupted', file=sys.stderr)
+    _finish_stdout()
+    return code
+
+
+def _prepare_streams():
+    for name in ('stdout', 'stderr'):  # None where the shell closed them
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, 'w'))
+    # A log or a pipe gets each line at once, whatever the encoding.
+    sys.stdout.reconfigure(line_buffering=True, errors='backslashreplace')
+
+
+def _finish_stdout():
+    try:
+        sys.stdout.flush()
+    except OSError:  # Python would try again when it ends, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run_section(section, seed, device, figures, show):
@@ -115,7 +150,7 @@ def _run_section(section, seed, device, figures, show):
                            'saved without it, too')
     from . import plot, training
     from .device import get_device
-    figures.mkdir(parents=True, exist_ok=True)
+    check_folder(figures)
     plot.folder = figures
     with get_device(device.value):
         training.seed(seed)
@@ -124,10 +159,24 @@ def _run_section(section, seed, device, figures, show):
         plot.plt.show()
 
 
-def _interrupted():
+@contextmanager
+def _ended_as_by_ctrl_c():
+    """SIGTERM and SIGHUP raise `SystemExit`, unless they are ignored."""
+    codes = [code for code, number in SIGNALS.items()
+             if signal.getsignal(number) is signal.SIG_DFL]
+    for code in codes:
+        signal.signal(SIGNALS[code], lambda *args, code=code: sys.exit(code))
+    try:
+        yield
+    finally:
+        for code in codes:
+            signal.signal(SIGNALS[code], signal.SIG_DFL)
+
+
+def _save_open_figures():
     from . import plot
-    print('interrupted', file=sys.stderr)
+    for number in SIGNALS.values():  # one more must not stop this
+        signal.signal(number, signal.SIG_IGN)
     for number in plot.plt.get_fignums():
         plot.plt.figure(number)
         plot.save_figure(f'{Path(sys.argv[0]).stem}_interrupted_{number}')
-    return 130

@@ -258,8 +258,8 @@ def data():
     except ImportError as error:
         return Finding('data', f'not looked at ({error})',
                        'see NumPy, then this again')
-    place = fashion_mnist.cache_folder()
     try:
+        place = fashion_mnist.cache_folder()
         edition = fashion_mnist.read_files(place)[1]
     except DataError as error:
         return Finding('data', str(error), 'make data (fetches all four)')

@@ -4,7 +4,8 @@ from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
 
 from .data import load_array
-from .training import evaluate_accuracy
+from .errors import ChapterError
+from .training import check_finite, evaluate_accuracy
 
 npx.set_np()
 
@@ -30,18 +31,20 @@ def train_weighted(net, X, y, weights, loss, num_epochs, lr, batch_size):
     """Minimize the mean of weight times loss, by SGD (4.9.3).
 
     `weights` (n,), one for each example. Initializes `net` and returns it.
+    Raises `NonFiniteLossError`.
     """
     net.initialize()
     net.hybridize()
     trainer = gluon.Trainer(net.collect_params(), 'sgd',
                             {'learning_rate': lr})
     data_iter = load_array((X, y, weights.reshape(-1, 1)), batch_size)
-    for _ in range(num_epochs):
+    for epoch in range(1, num_epochs + 1):
         for X, y, weight in data_iter:
             with autograd.record():
                 l = loss(net(X), y, weight)
             l.backward()
             trainer.step(len(X))
+        check_finite(float(l.sum()), epoch)
     return net
 
 
@@ -132,11 +135,18 @@ def estimate_label_distribution(C, mu):
 def estimate_test_labels(net, X_valid, y_valid, X_test, num_classes):
     """The test label distribution (k,), from predictions alone (4.9.3).
 
-    `X_valid`, `y_valid` are drawn as the training data were.
+    `X_valid`, `y_valid` are drawn as the training data were. Raises
+    `ChapterError` where `net` never predicts some class, or has learned too
+    little otherwise.
     """
     C = confusion_matrix(predict(net, X_valid), y_valid, num_classes)
     mu = onp.bincount(predict(net, X_test), minlength=num_classes)
-    return estimate_label_distribution(C, mu / len(X_test))
+    try:
+        return estimate_label_distribution(C, mu / len(X_test))
+    except onp.linalg.LinAlgError:
+        raise ChapterError('the confusion matrix has no inverse: train for '
+                           'more epochs or with another learning rate'
+                           ) from None
 
 
 def label_weights(labels, q):

@@ -17,5 +17,9 @@ class DisplayError(ChapterError):
     """There is no display to show the figures on."""
 
 
+class FolderError(ChapterError):
+    """Nothing can be written into a folder that is to hold results."""
+
+
 class NonFiniteLossError(ChapterError):
     """Training has diverged: the loss is no longer a finite number."""

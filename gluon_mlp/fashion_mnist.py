@@ -4,9 +4,7 @@ The data set has two editions. The book's MXNet numbers are of the one of
 2017-08-26, which MXNet keeps; everybody else uses that of 2017-08-31, freed
 of duplicates. Either will do, and the program says which it found.
 """
-import gzip
 import hashlib
-import io
 import math
 import os
 import shutil
@@ -76,9 +74,16 @@ def load():
 
 
 def cache_folder():
-    """MXNet's own place for it: below `$MXNET_HOME`, or else ~/.mxnet."""
+    """MXNet's own place for it: below `$MXNET_HOME`, or else ~/.mxnet.
+
+    Raises `DataError` where there is no home directory.
+    """
     home = Path(os.environ.get('MXNET_HOME') or '~/.mxnet')
-    return home.expanduser() / 'datasets' / 'fashion-mnist'
+    try:
+        return home.expanduser() / 'datasets' / 'fashion-mnist'
+    except RuntimeError as error:
+        raise DataError('there is no home directory to keep the data in: '
+                        'set MXNET_HOME to a folder') from error
 
 
 def fetch(folder):
@@ -234,7 +239,9 @@ def read_files(folder):
 def read_file(path):
     """The uint8 array of one of `FILES`, checked by hash, and its edition.
 
-    Decompresses no more bytes than the file should have. Raises `DataError`.
+    Whatever is in the file, this takes less memory than 5 times the array's
+    and a megabyte: it reads and unpacks no more bytes than the file should
+    have. Raises `DataError`.
     """
     known = FILES[path.name]
     packed, content = _read_gzip(path, _idx_size(known.shape) + 1)
@@ -248,17 +255,28 @@ def read_file(path):
 
 def _read_gzip(path, size):
     """The bytes of the file `path`, and the first `size` that it packs."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise DataError(f'{path} cannot be read (a device or a pipe)')
+    most = size + 2 ** 16  # packing adds less, even to what is random
     try:
-        packed = path.read_bytes()
-        with gzip.open(io.BytesIO(packed)) as file:
-            return packed, file.read(size)
+        with path.open('rb') as file:
+            packed = file.read(most + 1)
+        if len(packed) > most:
+            raise DataError(f'{path} is damaged (too large)')
+        unpacker = zlib.decompressobj(wbits=31)  # one gzip member, no more
+        content = unpacker.decompress(packed, size)
     except FileNotFoundError:
         raise DataError(f'{path} is missing') from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except zlib.error as error:
         raise DataError(f'{path} is damaged ({error})') from error
     except OSError as error:
         raise DataError(f'{path} cannot be read ({error.strerror})'
                         ) from error
+    if len(content) < size and (not unpacker.eof or unpacker.unused_data):
+        raise DataError(f'{path} is damaged (' + (
+            'something follows' if unpacker.eof else
+            'truncated' if packed else 'empty') + ')')
+    return packed, content
 
 
 def _idx_size(shape):

@@ -1,6 +1,4 @@
 """4.10 Predicting house prices on Kaggle."""
-import os
-
 import numpy as onp
 import pandas as pd
 from mxnet import autograd, gluon, np, npx
@@ -10,6 +8,7 @@ from tqdm import tqdm
 from . import fashion_mnist
 from .data import load_array
 from .errors import DataError
+from .files import written_whole
 from .training import check_finite
 from .underfit_overfit import get_k_fold_data
 
@@ -45,7 +44,8 @@ def download(name):
                 url + name, known_hash='sha1:' + FILES[name], fname=name,
                 path=folder, downloader=pooch.HTTPDownloader(timeout=20))
         except (OSError, ValueError) as error:  # no network, or wrong hash
-            errors.append(f'{url}: {type(error).__name__}')
+            why = getattr(error, 'strerror', None) or type(error).__name__
+            errors.append(f'{url}: {why}')
     state = 'is damaged' if (folder / name).exists() else 'is missing'
     raise DataError(f'{folder / name} {state} and cannot be downloaded '
                     f'({"; ".join(errors)}): put {" and ".join(FILES)} into '
@@ -174,8 +174,6 @@ def save_submission(test_data, preds, path):
     `preds` (n,) are the prices. The file is written whole or not at all.
     """
     submission = pd.DataFrame({'Id': test_data.Id, 'SalePrice': preds})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + '.partial')
-    submission.to_csv(partial, index=False)
-    os.replace(partial, path)
+    with written_whole(path) as partial:
+        submission.to_csv(partial, index=False)
     print(f'predictions: {path}')

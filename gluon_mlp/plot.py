@@ -5,6 +5,8 @@ from pathlib import Path
 
 from matplotlib import pyplot as plt
 
+from .files import written_whole
+
 FORMATS = ('-', 'm--', 'g-.', 'r:')
 folder = Path('figures')  # where `save_figure` puts them
 
@@ -116,14 +118,9 @@ def save_figure(name):
 
     Never leaves half a file. Returns its path.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f'{name}.png'
-    partial = folder / f'.{name}.partial'
-    try:
+    with written_whole(path) as partial:
         plt.savefig(partial, format='png', dpi=150, bbox_inches='tight')
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     print(f'figure: {path}')
     if plt.get_backend().lower() == 'agg':
         plt.close()  # with a window, it stays open until the end

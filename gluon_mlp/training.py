@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 import numpy as onp
 from mxnet import autograd, gluon, np, npx, random
+from mxnet.base import MXNetError
 from tqdm import tqdm
 
 from .data import get_fashion_mnist_labels
-from .errors import NonFiniteLossError
+from .errors import DataError, NonFiniteLossError
 from .plot import Animator, in_notebook, show_images
 
 npx.set_np()
@@ -93,28 +94,48 @@ def evaluate_loss(net, data_iter, loss):
 
 
 def train_epoch_ch3(net, train_iter, loss, updater):
-    """Train for one epoch; the mean training loss and accuracy (3.6)."""
+    """Train for one epoch; the mean training loss and accuracy (3.6).
+
+    Raises `DataError` for shapes or labels that the network cannot have.
+    """
     outputs = []
     if isinstance(updater, gluon.Trainer):
         updater = updater.step
     for X, y in train_iter:
-        with autograd.record():
-            y_hat = net(X)
-            l = loss(y_hat, y)
+        try:
+            with autograd.record():
+                y_hat = net(X)
+                l = loss(y_hat, y)
+        except MXNetError as error:
+            raise DataError(f'the network cannot take X of shape {X.shape} '
+                            f'with y of {y.shape}') from error
         l.backward()
         updater(X.shape[0])
         outputs.append((l, y_hat, y))
     # Counted at the end: no batch waits, and a few large operators do.
     l, y_hat, y = (np.concatenate(arrays) for arrays in zip(*outputs))
+    check_labels(y, y_hat.shape[-1])
     return (float(l.asnumpy().sum(dtype='float64')) / y.size,
             float(accuracy(y_hat, y)) / y.size)
+
+
+def check_labels(y, num_outputs):
+    """Raise `DataError` for labels `y` that are not of `num_outputs` classes.
+
+    The loss would take them for the first class, or for the last.
+    """
+    least, most = int(y.min()), int(y.max())
+    if least < 0 or most >= num_outputs:
+        raise DataError(f'labels from {least} to {most}, and the network has '
+                        f'{num_outputs} outputs: 0 to {num_outputs - 1}')
 
 
 def train_ch3(net, train_iter, test_iter, loss, num_epochs, updater):
     """Train and plot; returns the history, an `Epoch` for each epoch (3.6).
 
     `updater` is a `gluon.Trainer` or a function of the batch size. Raises
-    `NonFiniteLossError` once an epoch's loss is not finite.
+    `NonFiniteLossError` once an epoch's loss is not finite, and what
+    `train_epoch_ch3` raises.
     """
     if isinstance(loss, gluon.HybridBlock):
         loss.hybridize()  # one operator instead of many

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import ROOT
@@ -106,7 +107,8 @@ def test_options_reach_main(call):
 
 @pytest.mark.parametrize('option', ['--num-epochs', '--batch-size', '--lr',
                                     '--seed', '--device'])
-@pytest.mark.parametrize('value', ['0', '-1', 'abc', 'nan', 'inf', '', 'GPU'])
+@pytest.mark.parametrize('value', ['0', '-1', 'abc', 'nan', 'inf', '', 'GPU',
+                                   '1e39', '9' * 40])
 def test_wrong_value_is_one_line_and_2(call, option, value):
     """A wrong value names its option in one line, and nothing runs."""
     code, out, err, seen = call(option, value)
@@ -162,13 +164,20 @@ def test_divergence_is_one_line(start):
     assert err == 'error: the loss is nan\n'
 
 
-def test_interrupt_keeps_the_figure(start, tmp_path):
-    """Ctrl-C ends with 130, no traceback, and the figure so far."""
+@pytest.mark.parametrize('how, code', [
+    (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_interrupt_keeps_the_figure(start, tmp_path, how, code):
+    """Ctrl-C, `kill`, a closed terminal: no traceback, the figure so far.
+
+    More of them, from an impatient reader, change nothing.
+    """
     process = start('--batch-size', 1)
     assert process.stdout.readline() == 'epoch 1\n'
-    process.send_signal(signal.SIGINT)
+    for _ in range(3):
+        process.send_signal(how)
+        time.sleep(0.05)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert err.split() == ['interrupted']
     path = tmp_path / 'figures' / 'section_interrupted_1.png'
     assert out == f'figure: {path.relative_to(tmp_path)}\n'

@@ -140,11 +140,14 @@ def same(arrays, files):
                for array, packed in zip(arrays, files.values()))
 
 
-def driver(folder, *args, **options):
-    """A process that loads the data, with its cache below `folder`."""
+def driver(folder, *args, prefix=(), **options):
+    """A process that loads the data, with its cache below `folder`.
+
+    `prefix` is a command that starts another.
+    """
     known = {name: tuple(file) for name, file in fashion_mnist.FILES.items()}
     return subprocess.Popen(
-        [sys.executable, '-c', DRIVER, repr(known), *map(str, args)],
+        [*prefix, sys.executable, '-c', DRIVER, repr(known), *map(str, args)],
         env={**os.environ, 'MXNET_HOME': str(folder)}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
@@ -252,7 +255,7 @@ def test_error_lists_what_was_tried(server, tiny, tmp_path):
         fetch(tmp_path)
     first, *tried, last = str(error.value).splitlines()
     assert first == 'Fashion-MNIST is nowhere to be had. Tried:'
-    assert 'Not a gzipped file' in tried[0] and REPO in tried[0]
+    assert 'incorrect header' in tried[0] and REPO in tried[0]
     assert OLD in tried[1]
     assert server.asked == [source + IMAGES for source in (REPO, OLD, NEW)]
     assert tried[2:] == [f'  {server.url}{NEW}: 404 Not Found',
@@ -284,10 +287,11 @@ def test_installed_package_is_copied(server, tiny, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('damage, message', [
-    (lambda packed: packed[:len(packed) // 2], 'damaged (Compressed file e'),
-    (lambda packed: packed[:-4], 'damaged (Compressed file ended'),
+    (lambda packed: packed[:len(packed) // 2], 'damaged (truncated)'),
+    (lambda packed: packed[:-4], 'damaged (truncated)'),
     (lambda packed: b'', 'damaged (empty)'),
-    (lambda packed: gzip.decompress(packed), 'damaged (Not a gzipped file'),
+    (lambda packed: gzip.decompress(packed),
+     'damaged (Error -3 while decompressing data: incorrect header'),
     (lambda packed: gzip.compress(b'\0\0\x09' + gzip.decompress(packed)[3:]),
      'damaged (wrong magic number)'),
     (lambda packed: gzip.compress(gzip.decompress(packed)[:-1]),
@@ -491,6 +495,28 @@ def test_no_space_left_is_said(server, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(fashion_mnist, 'download', full)
     with pytest.raises(DataError, match='No space left.*MXNET_HOME'):
         fetch(tmp_path)
+
+
+@pytest.mark.parametrize('size', ['4k', '64k', '1m'])
+def test_a_disk_too_small_for_the_data(server, tiny, tmp_path, size):
+    """No file has room, half of one, or all: one line, or the data."""
+    if subprocess.run(['unshare', '-rm', 'mount', '-t', 'tmpfs', 'x', '/mnt'],
+                      capture_output=True, check=False).returncode:
+        pytest.skip('no disk can be mounted here: unshare -rm mount fails')
+    serve(server, REPO, tiny['2017-08-26'])
+    process = driver(tmp_path, prefix=[
+        'unshare', '-rm', 'sh', '-c', f'mount -t tmpfs -o size={size} x "$0" '
+        '&& "$@"; code=$?; echo left: $(ls -A "$0"/*/*) >&2; exit $code',
+        tmp_path])
+    out, err = process.communicate(timeout=60)
+    if size == '1m':
+        assert process.returncode == 0 and 'edition of 2017-08-26' in out
+        return
+    assert process.returncode == 1 and 'Traceback' not in err
+    *_, said, left = err.splitlines()
+    assert said.startswith('cannot keep the data in ')
+    assert 'No space left on device' in said and 'set MXNET_HOME' in said
+    assert left in ('left:', 'left: .lock')
 
 
 def test_debian_package_without_apt(monkeypatch, tmp_path):

@@ -114,6 +114,36 @@ def test_the_second_url_serves_when_the_first_is_gone_or_wrong(
         path.name for path in site.iterdir())  # nothing partial
 
 
+FETCH = """
+import sys
+from gluon_mlp import kaggle_house_price as house
+house.URLS, house.FILES = (sys.argv[1],), eval(sys.argv[2])
+print([table.shape for table in house.load_data()])
+"""
+
+
+@pytest.mark.slow
+def test_eight_processes_that_fetch_at_once_all_have_the_tables(
+        made, tmp_path, monkeypatch):
+    site = shutil.copytree(made, tmp_path / 'site')
+    shutil.rmtree(made)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler,
+                                directory=site)
+    monkeypatch.setattr(handler.func, 'log_message', lambda *args: None)
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        processes = [subprocess.Popen(
+            [sys.executable, '-c', FETCH, f'http://127.0.0.1:'
+             f'{server.server_port}/', repr(house.FILES)], text=True,
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, 'NO_PROXY': '127.0.0.1'}) for _ in range(8)]
+        for process in processes:
+            out, err = process.communicate(timeout=200)
+            assert out == '[(50, 81), (50, 80)]\n', err
+        server.shutdown()
+    assert sorted(path.name for path in made.iterdir()) == sorted(house.FILES)
+
+
 def test_none_is_a_category_and_na_is_missing(home, monkeypatch):
     tables = write_tables(home)
     monkeypatch.setattr(house, 'FILES',

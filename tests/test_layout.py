@@ -11,8 +11,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted((ROOT / 'chapters').glob('*.py'))
 TOOLS = {'__init__', '__main__', 'bench', 'command_line', 'compare', 'compat',
          'data', 'device', 'diagram', 'doctor', 'errors', 'exercises',
-         'fashion_mnist', 'graph', 'plot', 'preflight', 'report', 'training'}
-TESTS_OF_MANY = {'layout'}
+         'fashion_mnist', 'files', 'graph', 'plot', 'preflight', 'report',
+         'training'}
+TESTS_OF_MANY = {'faults', 'layout'}
 
 
 def slugs_of(folder, pattern='*.py', prefix=''):

@@ -43,9 +43,11 @@ def bench(section, device, repeats, quick, folder, against=None):
     for job in tqdm(jobs, 'bench', leave=False, disable=None):
         run_job(job, repeats, result)
     result['about']['seconds'] = round(time.perf_counter() - started)
-    report.print_result(result)
-    paths = [report.write_json(result, folder / 'bench.json'),
-             *report.draw(result, folder)]
+    try:  # a full disk loses no table, a closed pipe no bench.json
+        paths = [report.write_json(result, folder / 'bench.json'),
+                 *report.draw(result, folder)]
+    finally:
+        report.print_result(result)
     print('\n'.join(f'written: {path}' for path in paths))
     if old:
         report.print_against(result, old)

@@ -7,25 +7,29 @@ from rich.table import Table
 
 from .. import plot
 from ..errors import ChapterError
+from ..files import written_whole
 
 PRODUCTS = ('X W1', 'dW1', 'H W2', 'dW2', 'dH')
+ENTRY = {'what', 'who', 'x', 'times', 'median', 'q1', 'q3'}  # to compare
 SWEEPS = ('batch size', 'hidden units', 'threads')
 
 
 def write_json(result, path):
     """Write bench.json, never half of it; its path."""
-    partial = path.with_suffix('.partial')
-    partial.write_text(json.dumps(result, indent=1) + '\n', 'utf-8')
-    return partial.replace(path)
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(result, indent=1) + '\n', 'utf-8')
+    return path
 
 
 def read_json(path):
     """What `write_json` wrote. Raises `ChapterError` if `path` is not one."""
     try:
         result = json.loads(path.read_text('utf-8'))
-        if result['schema'] == 1:
+        if result['schema'] == 1 and isinstance(result['about'], dict) and (
+                all(r.keys() >= ENTRY for r in result['results'])):
             return result
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError,
+            RecursionError):
         pass
     raise ChapterError(f'{path} is no bench.json of this version')
 

@@ -48,9 +48,12 @@ def compare(only, runs, quick, folder):
             compare_next(result)
     seconds = time.perf_counter() - started
     result.about = {**about(result, runs, quick), 'seconds': f'{seconds:.0f}'}
-    print_result(result, Console(width=_width()))
-    report.write_json(result, Path(folder) / 'compare.json')
-    print(f'report: {report.write(result, folder)}')
+    try:  # a full disk loses no table, a closed pipe no report
+        report.write_json(result, Path(folder) / 'compare.json')
+        page = report.write(result, folder)
+    finally:
+        print_result(result, Console(width=_width()))
+    print(f'report: {page}')
     return 0 if agrees(result) else 1
 
 

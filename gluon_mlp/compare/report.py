@@ -7,7 +7,6 @@ import ast
 import base64
 import io
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from ..files import written_whole
 from .rows import FALSE_ALARM, prediction_interval
 from .published import about as about_published
 
@@ -56,7 +56,10 @@ def write(comparison, folder):
         source_text=[_source_text(s) for s in comparison.source_text],
         false_alarm=FALSE_ALARM, about=comparison.about,
         published=about_published(), style=_listing_style())
-    return _write_whole(Path(folder) / 'index.html', page)
+    path = Path(folder) / 'index.html'
+    with written_whole(path) as partial:
+        partial.write_text(page, encoding='utf-8')
+    return path
 
 
 def write_json(comparison, path):
@@ -96,18 +99,8 @@ def write_json(comparison, path):
                         for s in comparison.source_text]}
     text = json.dumps(_plain(document), indent=1, allow_nan=False,
                       ensure_ascii=False)
-    return _write_whole(Path(path), text + '\n')
-
-
-def _write_whole(path, text):
-    """Write `path` whole or not at all: a stopped run leaves the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        partial.write_text(text, encoding='utf-8')
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(Path(path)) as partial:
+        partial.write_text(text + '\n', encoding='utf-8')
     return path
 
 

@@ -1,0 +1,693 @@
+"""Faults, injected for real: each ends with a clear message, or goes on."""
+import ast
+import gzip
+import hashlib
+import os
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tracemalloc
+import zlib
+
+import numpy as onp
+import pytest
+from conftest import ROOT
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from matplotlib import image
+from mxnet import gluon, np
+
+from gluon_mlp import fashion_mnist, files, mlp_concise, mlp_scratch, training
+from gluon_mlp.bench import command as bench
+from gluon_mlp.bench import report as bench_report
+from gluon_mlp.compare import command as compare
+from gluon_mlp.data import load_array
+from gluon_mlp.errors import DataError, FolderError
+
+IMAGES, LABELS = 'train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz'
+ANY_TIME = settings(deadline=5000, derandomize=True, database=None,
+                    suppress_health_check=list(HealthCheck))
+MANY = pytest.mark.parametrize('cases', [
+    500, pytest.param(6000, marks=pytest.mark.slow)])
+
+
+def idx(array):
+    """The bytes of an IDX file, as its description has them."""
+    return (struct.pack(f'>4B{array.ndim}I', 0, 0, 8, array.ndim,
+                        *array.shape) + array.tobytes())
+
+
+# The data files
+
+@pytest.fixture(scope='module')
+def small():
+    """Small files in the place of two: {name: [(edition, packed)]}."""
+    draw, packed, known = onp.random.RandomState(0), {}, {}
+    for name, shape in ((IMAGES, (4, 3, 5)), (LABELS, (40,))):
+        old, new = (idx(draw.randint(0, 10, shape).astype('uint8'))
+                    for _ in range(2))
+        packed[name] = [('2017-08-26', gzip.compress(old)),
+                        ('2017-08-31', gzip.compress(new))]
+        known[name] = fashion_mnist.DataFile(
+            shape, hashlib.sha1(packed[name][0][1]).hexdigest(),
+            hashlib.sha256(new).hexdigest())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fashion_mnist, 'FILES', known)
+        yield packed
+
+
+def damages(packed, others):
+    """Strategies of what may come in the place of the bytes `packed`."""
+    at = st.integers(0, len(packed) - 1)
+    content = gzip.decompress(packed)
+    flips = st.lists(st.tuples(at, st.integers(1, 255)), max_size=4).map(
+        lambda flips: flip(packed, flips))
+    cuts = st.tuples(at, at, st.binary(max_size=30)).map(
+        lambda cut: packed[:min(cut[:2])] + cut[2] + packed[max(cut[:2]):])
+    repacked = st.tuples(
+        st.integers(0, len(content)), st.integers(0, len(content)),
+        st.binary(max_size=20), st.integers(0, 9)).map(
+            lambda t: gzip.compress(content[:min(t[:2])] + t[2]
+                                    + content[max(t[:2]):], t[3]))
+    return st.one_of(
+        flips, cuts, repacked, st.integers(0, len(packed)).map(
+            lambda n: packed[:n]), st.sampled_from(others),
+        st.binary(max_size=100), st.binary(max_size=60).map(gzip.compress),
+        st.binary(max_size=60).map(lambda tail: packed + tail),
+        st.binary(max_size=60).map(lambda head: gzip.compress(head) + packed),
+        st.sampled_from([zlib.compress(content), content, packed * 2,
+                         gzip.compress(packed), packed + bytes(9),
+                         gzip.compress(content + bytes(10 ** 6))]))
+
+
+def flip(packed, flips):
+    packed = bytearray(packed)
+    for i, mask in flips:
+        packed[i] ^= mask
+    return bytes(packed)
+
+
+@MANY
+def test_a_damaged_file_is_named_or_read_right(small, tmp_path, cases):
+    """Cut, flipped, swapped, repacked, random: DataError or right data."""
+    count = {'refused': 0, 'right': 0}
+
+    def check(data):
+        name = data.draw(st.sampled_from([IMAGES, LABELS]))
+        edition, packed = data.draw(st.sampled_from(small[name]))
+        others = [gz for pairs in small.values() for _, gz in pairs]
+        damaged = data.draw(damages(packed, others))
+        path = tmp_path / name
+        path.write_bytes(damaged)
+        try:
+            array, found = fashion_mnist.read_file(path)
+        except DataError as error:
+            assert str(error).startswith(f'{path} is damaged (')
+            assert len(str(error).splitlines()) == 1
+            count['refused'] += 1
+            return
+        right = dict(small[name])[found]
+        assert idx(array) == gzip.decompress(right)
+        count['right'] += 1
+    settings(ANY_TIME, max_examples=cases)(given(st.data())(check))()
+    assert sum(count.values()) >= cases * 0.9 and all(count.values())
+
+
+@MANY
+def test_idx_is_read_as_its_description_says(cases):
+    """`parse_idx` takes what struct takes apart, and refuses the rest."""
+    sizes = st.lists(st.integers(0, 5), min_size=1, max_size=3)
+    numbers = st.lists(st.sampled_from([0, 1, 2, 3, 4, 5, 2 ** 31, 2 ** 32 - 1
+                                        ]), max_size=4)
+    header = st.one_of(st.none(), st.binary(min_size=4, max_size=4))
+
+    def check(shape, magic, dims, payload):
+        dims = shape if dims is None else dims
+        magic = magic or bytes([0, 0, 8, len(shape)])
+        if payload is None:
+            payload = bytes(range(onp.prod(shape)))
+        content = magic + struct.pack(f'>{len(dims)}I', *dims) + payload
+        right = (magic == bytes([0, 0, 8, len(shape)]) and len(content)
+                 == 4 + 4 * len(shape) + onp.prod(shape)
+                 and list(struct.unpack_from(f'>{len(shape)}I', content, 4))
+                 == shape)
+        try:
+            array = fashion_mnist.parse_idx(content, tuple(shape), 'x')
+        except DataError as error:
+            assert not right and str(error).startswith('x is damaged (')
+            return
+        assert right and array.shape == tuple(shape)
+        assert array.tobytes() == content[4 + 4 * len(shape):]
+    settings(ANY_TIME, max_examples=cases)(given(
+        sizes, header, st.none() | numbers,
+        st.none() | st.binary(max_size=130))(check))()
+
+
+@MANY
+def test_a_bomb_takes_no_more_memory_than_stated(small, tmp_path, cases):
+    """Packed zeros, members without number, endless names: under the bound.
+
+    It is that of `read_file`'s docstring.
+    """
+    megabyte = gzip.compress(bytes(2 ** 20), 9)  # 1 KB
+    empty = gzip.compress(b'')
+    bombs = {'zeros': megabyte, 'many members': empty,
+             'bombs in a bomb': gzip.compress(megabyte * 200)}
+    path, worst = tmp_path / LABELS, 0
+    content = gzip.decompress(small[LABELS][1][1])
+
+    @settings(ANY_TIME, max_examples=cases // 10)
+    @given(st.sampled_from(sorted(bombs)), st.integers(1, 400),
+           st.booleans(), st.booleans())
+    def check(kind, times, right_start, named):
+        packed = bombs[kind] * times
+        if named:  # a file name that does not end, in the gzip header
+            packed = packed[:3] + b'\x08' + packed[4:10] + b'a' * 70000
+        if right_start:
+            packed = gzip.compress(content) + packed
+        path.write_bytes(packed)
+        tracemalloc.reset_peak()
+        try:
+            array, _ = fashion_mnist.read_file(path)
+            assert idx(array) == content
+        except DataError:
+            pass
+        nonlocal worst
+        worst = max(worst, tracemalloc.get_traced_memory()[1])
+    tracemalloc.start()
+    try:
+        check()
+    finally:
+        tracemalloc.stop()
+    assert worst < 5 * 40 + 1e6
+
+
+LIMITED = """
+import os, resource, sys
+from pathlib import Path
+from gluon_mlp import fashion_mnist as f
+path = Path(sys.argv[1])
+pages = int(Path('/proc/self/statm').read_text().split()[0])
+limit = pages * os.sysconf('SC_PAGE_SIZE') + 5 * 60000 * 784 + 10 ** 6
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    f.read_file(path)
+except f.DataError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize('what, said', [
+    ('bomb', 'damaged (wrong size)'), ('huge', 'damaged (too large)'),
+    ('zero', 'cannot be read (a device or a pipe)'),
+    ('pipe', 'cannot be read (a device or a pipe)'),
+    ('members', 'damaged (something follows)')])
+def test_the_largest_file_stays_within_the_memory_stated(tmp_path, what,
+                                                         said):
+    """10 GB in a bomb, a file of 1 TB, a device, a pipe: no hang, no more.
+
+    The process may have no more memory than `read_file` states.
+    """
+    path = tmp_path / IMAGES
+    if what == 'bomb':
+        header = idx(onp.zeros((0, 28, 28), 'uint8'))[:4]
+        path.write_bytes(gzip.compress(header + bytes(10 ** 8), 1) * 100)
+        assert path.stat().st_size < 60000 * 784
+    elif what == 'members':
+        path.write_bytes(gzip.compress(b'') * 2_000_000)
+    elif what == 'huge':
+        path.touch()
+        os.truncate(path, 2 ** 40)  # takes no place on the disk
+    elif what == 'zero':
+        path.symlink_to('/dev/zero')
+    else:
+        os.mkfifo(path)
+    ran = subprocess.run([sys.executable, '-c', LIMITED, path], text=True,
+                         capture_output=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (0, '')
+    assert f'{path} ' in ran.stdout and said in ran.stdout
+
+
+# Disks
+
+@pytest.fixture(scope='session')
+def mounted():
+    """Run a command with a disk of its own on a folder: small, read-only.
+
+    Nobody else sees the mount, and it goes with the command.
+    """
+    if subprocess.run(['unshare', '-rm', 'mount', '-t', 'tmpfs', 'x', '/mnt'],
+                      capture_output=True, check=False).returncode:
+        pytest.skip('no disk can be mounted here: unshare -rm mount fails')
+
+    def run(folder, options, *command, **more):
+        folder.mkdir(exist_ok=True)
+        return subprocess.run(
+            ['unshare', '-rm', 'sh', '-c', f'mount -t tmpfs -o {options} x '
+             '"$0" && exec "$@"', folder, *map(str, command)], text=True,
+            capture_output=True, cwd=ROOT, timeout=300, check=False, **more)
+    return run
+
+
+SMALL, READ_ONLY = 'size=200k', 'ro'
+PYTHON, TOOL = [sys.executable], [sys.executable, '-m', 'gluon_mlp']
+
+
+@pytest.mark.parametrize('options, what', [
+    (SMALL, 'No space left on device'), (READ_ONLY, 'Read-only file system')])
+@pytest.mark.parametrize('command', [
+    [*PYTHON, 'chapters/mlp.py', '--figures'],
+    [*TOOL, 'exercise', '4.1.2', '--figures'], [*TOOL, 'compare', '--report'],
+    [*TOOL, 'bench', '--output']], ids=lambda c: c[-2].split('/')[-1])
+def test_no_room_for_results_is_said_before_the_work(
+        mounted, tmp_path, command, options, what):
+    """A disk that is full or read-only: one line, and nothing was run."""
+    ran = mounted(tmp_path / 'disk', options, *command,
+                  tmp_path / 'disk' / 'new')
+    assert ran.returncode == 1 and ran.stdout == ''
+    assert ran.stderr == (f'error: cannot write into {tmp_path / "disk/new"} '
+                          f'({what}): name another folder, or make room\n')
+
+
+@pytest.mark.parametrize('options, code', [(SMALL, 1), (READ_ONLY, 1)])
+def test_no_room_for_the_submission_is_said_before_training(
+        mounted, tmp_path, options, code):
+    """`--submission` elsewhere than the figures is tried first, too."""
+    ran = mounted(tmp_path / 'disk', options, *PYTHON,
+                  'chapters/kaggle_house_price.py', '--figures',
+                  tmp_path / 'figures', '--submission',
+                  tmp_path / 'disk' / 'new' / 'prices.csv')
+    assert ran.returncode == code and ran.stdout == ''
+    assert 'cannot write into' in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+
+
+FULL_LATER = '''"""A section, whose disk is full once it has trained."""
+from gluon_mlp import plot
+from gluon_mlp.command_line import run
+
+def main():
+    plot.plot([1, 2], [3, 4])
+    plot.save_figure('a')
+    before = (plot.folder / 'a.png').read_bytes()
+    print('epoch 1')
+    plot.plot([1, 2], [5, 4])
+    try:
+        with open(plot.folder / 'junk', 'wb', buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+    except OSError:
+        pass
+    try:
+        plot.save_figure('a')
+    finally:
+        assert (plot.folder / 'a.png').read_bytes() == before
+        print(sorted(path.name for path in plot.folder.iterdir()))
+
+if __name__ == '__main__':
+    run(main)
+'''
+
+
+def test_a_disk_that_fills_while_it_trains(mounted, tmp_path):
+    """One line names the figure; an old one stays whole, nothing beside it.
+    """
+    (tmp_path / 'section.py').write_text(FULL_LATER)
+    path = tmp_path / 'disk' / 'a.png'
+    ran = mounted(tmp_path / 'disk', 'size=1200k', *PYTHON,
+                  tmp_path / 'section.py', '--figures', tmp_path / 'disk',
+                  env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    assert ran.returncode == 1
+    assert ran.stdout == f"figure: {path}\nepoch 1\n['a.png', 'junk']\n"
+    assert ran.stderr == ("error: [Errno 28] No space left on device: "
+                          f"'{path}'\n")
+
+
+def test_folder_that_takes_less_than_a_megabyte(tmp_path):
+    """A limit on the size of files is found when the folder is tried."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10 ** 5, limits[1]))
+    try:
+        with pytest.raises(FolderError, match='File too large'):
+            files.check_folder(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    files.check_folder(tmp_path / 'new' / 'folder')
+    assert list((tmp_path / 'new' / 'folder').iterdir()) == []
+
+
+def test_a_device_stays_a_device(tmp_path):
+    """Writing to /dev/null, as a file for results, does not replace it."""
+    link = tmp_path / 'null'
+    link.symlink_to('/dev/null')
+    with files.written_whole(link) as path:
+        path.write_text('prices')
+    assert link.is_char_device() and list(tmp_path.iterdir()) == [link]
+
+
+def test_compare_prints_its_table_where_the_report_cannot_be_kept(
+        real_data, tmp_path, capsys):
+    """The folder is gone after the comparison: its table is not lost."""
+    (tmp_path / 'report').write_text('a file, by now')
+    with pytest.raises(OSError, match='report'):
+        compare.compare('mlp', 3, True, tmp_path / 'report')
+    assert 'total: 229 of 229 reproduced' in capsys.readouterr().out
+
+
+def test_bench_prints_its_table_where_the_files_cannot_be_kept(
+        real_data, tmp_path, capsys, monkeypatch):
+    """The folder is gone after the timing: what was measured is told."""
+    (tmp_path / 'bench').write_text('a file, by now')
+    monkeypatch.setattr(bench, 'jobs_of', lambda *args: [
+        ('w', [], {})] if args[0] == 'mlp_concise' else [])
+    monkeypatch.setattr(bench, 'run_job', lambda job, repeats, result: result[
+        'results'].append(bench.row('w epoch', 'ours', [9, 4, 4, 4], {})))
+    with pytest.raises(OSError, match='bench'):
+        bench.bench(None, 'cpu', 3, True, tmp_path / 'bench')
+    assert 'w epoch' in capsys.readouterr().out
+
+
+def test_a_closed_pipe_loses_no_report(real_data, tmp_path):
+    """`compare | head -1` ends early, and leaves the report."""
+    process = subprocess.Popen(
+        [*TOOL, 'compare', '--section', 'mlp', '--report', tmp_path / 'r'],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+    assert 'Traceback' not in process.stderr.read()
+    assert process.wait(60) == 1
+    assert sorted(p.name for p in (tmp_path / 'r').iterdir()) == [
+        'compare.json', 'index.html']
+
+
+@pytest.mark.parametrize('text', [
+    '{"schema": 1}', '{"schema": 1, "about": {}, "results": [{}]}',
+    '{"schema": 1, "about": [], "results": []}',
+    '{"schema": 1, "about": {}, "results": [1]}', '[' * 100000])
+def test_a_foreign_bench_json_is_refused_before_timing(tmp_path, text):
+    """`--against` a file that cannot be compared with."""
+    (tmp_path / 'x.json').write_text(text)
+    with pytest.raises(bench_report.ChapterError, match='is no bench.json'):
+        bench_report.read_json(tmp_path / 'x.json')
+
+
+# Several at once
+
+SAVE = """
+import sys
+from pathlib import Path
+from gluon_mlp import plot
+from gluon_mlp.bench import report
+plot.folder = Path(sys.argv[1])
+sys.stdin.readline()
+for i in range(8):
+    plot.plot([0, 1], [i, int(sys.argv[2])])
+    plot.save_figure('same')
+    report.write_json({'run': sys.argv[2] * 5000}, plot.folder / 'x.json')
+    assert plot.plt.imread(plot.folder / 'same.png').size > 0
+    assert len((plot.folder / 'x.json').read_text()) > 5000
+"""
+
+
+def test_runs_at_once_in_one_folder(tmp_path):
+    """Each writes its figures and results, whole ones; nothing is left."""
+    processes = [subprocess.Popen(
+        [sys.executable, '-c', SAVE, tmp_path, str(i)], cwd=ROOT, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE) for i in range(3)]
+    for process in processes:
+        process.stdin.write('\n')
+        process.stdin.flush()
+    for process in processes:
+        _, err = process.communicate(timeout=300)
+        assert (process.returncode, err) == (0, '')
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['same.png',
+                                                          'x.json']
+
+
+# What cannot be trained on
+
+def train(net, X, y, batch_size=8):
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    data_iter = load_array((X, y), batch_size)
+    return training.train_ch3(net, data_iter, data_iter, loss, 1,
+                              lambda batch_size: None)
+
+
+def scratch():
+    params = mlp_scratch.init_params()
+    return lambda X: mlp_scratch.net(X, params)
+
+
+def concise():
+    net = mlp_concise.get_net()
+    net.initialize()
+    return net
+
+
+@pytest.mark.parametrize('make', [scratch, concise])
+@pytest.mark.parametrize('wrong', [-1, 10, 2 ** 31 - 1])
+def test_a_label_out_of_range_is_named(make, wrong):
+    """MXNet's loss would take it for the nearest class without a word."""
+    y = np.array([0, 9] * 10 + [wrong], dtype='int32')
+    with pytest.raises(DataError, match=f'labels from .*{wrong}') as error:
+        train(make(), np.ones((21, 784)), y)
+    assert '10 outputs: 0 to 9' in str(error.value)
+
+
+@pytest.mark.parametrize('make, shape', [
+    (scratch, (16, 1, 20, 20)), (scratch, (16, 3)), (scratch, (98, 8)),
+    (scratch, (16,))])
+def test_a_shape_that_is_no_image_is_named(make, shape):
+    """One line names the shapes that the network cannot take."""
+    X, y = np.ones(shape), np.zeros(shape[0], dtype='int32')
+    with pytest.raises(DataError, match='cannot take X of shape') as error:
+        train(make(), X, y, batch_size=98)
+    assert str(shape) in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_labels_of_another_number_than_outputs_are_named():
+    """One-hot labels, which this loss does not take."""
+    with pytest.raises(DataError, match=r'with y of \(8, 10\)'):
+        train(concise(), np.ones((8, 784)), np.zeros((8, 10), dtype='int32'))
+
+
+SECTIONS = ['mlp_scratch', 'mlp_concise', 'underfit_overfit', 'weight_decay',
+            'dropout', 'environment', 'kaggle_house_price']
+TOO_MUCH = {'--lr': ['0', '-1', 'nan', 'inf', '1e39', '1e-46', '1e400'],
+            '--batch-size': ['0', '-1', '1.5', 'nan', '9' * 400],
+            '--num-epochs': ['0', '-5', '9' * 30],
+            '--seed': ['-1', '9' * 30]}
+OWN = {'dropout': {'--dropout1': ['1', 'nan', '-0.1', 'inf'],
+                   '--dropout2': ['1', 'nan', '-0.1']},
+       'kaggle_house_price': {'--wd': ['nan', 'inf', '-1', '1e300'],
+                              '--k': ['0', '1', '1461', 'nan'],
+                              '--submission': [str(ROOT)]},
+       'underfit_overfit': {'--num-epochs-overfit': ['0', '9' * 30]}}
+PARSE = """
+import contextlib, io, runpy, sys
+from gluon_mlp import command_line, training
+training.seed = None  # nothing shall be run
+script = sys.argv[1]
+for option, value in zip(sys.argv[2::2], sys.argv[3::2]):
+    sys.argv = [script, option, value]
+    err = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(err):
+            runpy.run_path(script, run_name='__main__')
+    except SystemExit as error:
+        lines = err.getvalue().splitlines()
+        if (error.code == 2 and len(lines) == 1 and option in lines[0]
+                and lines[0].startswith('error: ')):
+            continue
+    print(option, value[:20], lines)
+print('done')
+"""
+
+
+@pytest.mark.parametrize('section', SECTIONS)
+def test_values_that_cannot_be_are_refused_in_a_line(section):
+    """Each script: zero, negative, not finite, beyond MXNet's 32 bits."""
+    args = [text for values in (TOO_MUCH, OWN.get(section, {}))
+            for option in values for value in values[option]
+            for text in (option, value)]
+    ran = subprocess.run(
+        [sys.executable, '-c', PARSE, f'chapters/{section}.py', *args],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert (ran.stdout, ran.stderr) == ('done\n', '')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('lr', ['1e30', '1e-30'])
+@pytest.mark.parametrize('section', SECTIONS)
+def test_a_learning_rate_at_its_limits(section, lr, run_script, real_data):
+    """The largest diverges, in one line; the smallest learns nothing."""
+    short = [] if section != 'underfit_overfit' else [
+        '--num-epochs-overfit', 1]
+    ran = run_script(section, '--lr', lr, '--num-epochs', 1, *short)
+    lines = ran.stderr.splitlines()
+    assert 'Traceback' not in ran.stderr
+    if lr == '1e30' or section == 'environment':
+        assert ran.returncode == 1 and len(lines) == 1
+        assert lines[0].startswith(('error: the training loss is',
+                                    'error: the confusion matrix has no'))
+    else:
+        assert (ran.returncode, lines) == (0, [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('section', SECTIONS)
+def test_a_batch_larger_than_the_data(section, run_script, real_data):
+    """A batch of a thousand million is one of all the examples."""
+    short = [] if section != 'underfit_overfit' else [
+        '--num-epochs-overfit', 1]
+    ran = run_script(section, '--batch-size', 10 ** 9, '--num-epochs', 1,
+                     *short)
+    if ran.returncode:  # 4.9 may have learned too little in a step or two
+        assert section == 'environment'
+        assert ran.stderr.startswith('error: the confusion matrix has no')
+    else:
+        assert ran.stderr == ''
+
+
+# Streams, signals, homes, paths
+
+@pytest.fixture
+def section(tmp_path):
+    """A script that plots, prints and ends at once; run it by a shell."""
+    path = tmp_path / 'section.py'
+    path.write_text(FULL_LATER.split('    before')[0]
+                    + "\nif __name__ == '__main__':\n    run(main)\n")
+
+    def run(shell='"$@"', *args, **env):
+        return subprocess.run(
+            ['sh', '-c', shell, 'sh', sys.executable, path, *args],
+            cwd=tmp_path, capture_output=True, text=True, timeout=120,
+            check=False, env={k: v for k, v in {
+                **os.environ, 'PYTHONPATH': str(ROOT), **env}.items()
+                if v is not None})
+    return run
+
+
+@pytest.mark.parametrize('shell, code, err', [
+    ('"$@" > /dev/full', 1, 'error: [Errno 28] No space left on device\n'),
+    ('"$@" >&-', 0, ''), ('"$@" 2>&-', 0, ''), ('"$@" <&-', 0, ''),
+    ('"$@" <&- >&- 2>&-', 0, ''), ('setsid -w "$@" < /dev/null', 0, ''),
+    ('"$@" 2> /dev/full', 0, '')])
+def test_streams_that_are_closed_or_full(section, tmp_path, shell, code, err):
+    """No terminal, a log on a full disk: one line or none, the figure is."""
+    ran = section(shell)
+    assert (ran.returncode, ran.stderr) == (code, err)
+    assert image.imread(tmp_path / 'figures' / 'a.png').size > 0
+
+
+@pytest.mark.parametrize('env', [
+    {'HOME': None}, {'HOME': '/proc/nobody'}, {'HOME': '/dev/null'},
+    {'HOME': ''}], ids=str)
+def test_a_home_that_is_missing_or_cannot_be_written(section, tmp_path, env):
+    """A section runs; what Matplotlib says of its own cache is all."""
+    ran = section(**env, MPLCONFIGDIR=None, XDG_CONFIG_HOME=None,
+                  XDG_CACHE_HOME=None)
+    assert ran.returncode == 0
+    assert 'Traceback' not in ran.stderr and 'error' not in ran.stderr
+    assert all('atplotlib' in line for line in ran.stderr.splitlines())
+    assert (tmp_path / 'figures' / 'a.png').exists()
+
+
+def test_data_without_a_home_name_the_way_out():
+    """A user who is in no list, as in containers: MXNET_HOME is named."""
+    if os.getuid():
+        pytest.skip('only root can be another user')
+    code = ('import os; from gluon_mlp import doctor, fashion_mnist as f;'
+            'os.setuid(54321); os.environ.pop("HOME", 0);'
+            'os.environ.pop("MXNET_HOME", 0); print(doctor.data().found)\n'
+            'try: f.load()\nexcept f.DataError as error: print(error)')
+    ran = subprocess.run([sys.executable, '-c', code], cwd=ROOT, text=True,
+                         capture_output=True, timeout=60, check=False)
+    assert ran.stderr == ''
+    assert ran.stdout.splitlines() == [
+        'there is no home directory to keep the data in: set MXNET_HOME to a '
+        'folder'] * 2
+
+
+ASCII = {'LC_ALL': 'C', 'LANG': 'C', 'PYTHONUTF8': '0',
+         'PYTHONCOERCECLOCALE': '0', 'PYTHONIOENCODING': 'ascii'}
+
+
+@pytest.mark.parametrize('command', [
+    ['exercise', '--list'], ['exercise', '4.1.1', '--quick'],
+    ['compare', '--section', 'mlp'], ['doctor']], ids=str)
+def test_tools_in_a_plain_locale(command, real_data, tmp_path):
+    """Nothing that they print or read needs more than ASCII."""
+    ran = subprocess.run(
+        [*TOOL, *command], cwd=tmp_path, capture_output=True, check=False,
+        env={**os.environ, **ASCII, 'PYTHONPATH': str(ROOT)}, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.isascii() and b'Traceback' not in ran.stderr
+
+
+@pytest.mark.slow
+def test_checkout_home_and_figures_with_odd_names(tmp_path, real_data):
+    """Spaces, quotes and letters of other scripts, in a plain locale."""
+    odd = tmp_path / "a b é 图 'q\" $x"
+    for folder in ('chapters', 'gluon_mlp'):
+        shutil.copytree(ROOT / folder, odd / 'checkout' / folder)
+    cache = odd / 'home' / '.mxnet' / 'datasets' / 'fashion-mnist'
+    shutil.copytree(fashion_mnist.cache_folder(), cache)
+    env = {**os.environ, **ASCII, 'HOME': str(odd / 'home'),
+           'PYTHONPATH': str(odd / 'checkout')}
+    env.pop('MXNET_HOME', None)
+    ran = subprocess.run(
+        [sys.executable, odd / 'checkout' / 'chapters' / 'mlp_concise.py',
+         '--num-epochs', '1', '--figures', odd / 'figures'], env=env,
+        cwd=odd, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0 and 'Traceback' not in ran.stderr
+    assert (odd / 'figures' / 'mlp_concise.png').exists()
+    ran = subprocess.run(
+        [*TOOL, 'compare', '--section', 'mlp', '--report', odd / 'report'],
+        env=env, cwd=odd, capture_output=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert (odd / 'report' / 'index.html').exists()
+
+
+@pytest.mark.parametrize('how, code', [(signal.SIGINT, 130),
+                                       (signal.SIGTERM, 143)])
+@pytest.mark.parametrize('command', [
+    ['compare', '--section', 'mlp_concise', '--report'],
+    ['bench', '--section', 'mlp_scratch', '--quick', '--output']], ids=str)
+def test_a_stopped_tool_says_so_in_a_line(real_data, tmp_path, command, how,
+                                          code):
+    """Stopped in the midst of it: one line, the exit code, no processes."""
+    process = subprocess.Popen(
+        [*TOOL, *command, tmp_path / 'out'], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    assert process.stdout.readline().startswith('Fashion-MNIST')
+    process.send_signal(how)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (code, '', 'interrupted\n')
+
+
+# No code from files
+
+def test_nothing_is_read_that_could_run_code():
+    """No module unpickles or evaluates what a file says.
+
+    `load_states` of MXNet's trainers does, and NumPy's `allow_pickle`.
+    """
+    forbidden = {'pickle', 'dill', 'joblib', 'marshal', 'shelve', 'exec',
+                 'set_states', 'load_states', 'allow_pickle', 'read_pickle'}
+    found = []
+    for folder in ('gluon_mlp', 'chapters'):
+        for path in (ROOT / folder).rglob('*.py'):
+            for node in ast.walk(ast.parse(path.read_text('utf-8'))):
+                names = {getattr(node, key, None) for key in (
+                    'id', 'attr', 'arg', 'name', 'module')} & forbidden
+                if getattr(node, 'id', None) == 'eval':  # torch has net.eval
+                    names.add('eval')
+                found += [(path.name, name) for name in names]
+    assert found == []
