@@ -1,4 +1,6 @@
 """4.6 Dropout."""
+from functools import partial
+
 from gluon_mlp import fashion_mnist
 from gluon_mlp.command_line import (BatchSize, DropProbability, LearningRate,
                                     NumEpochs, run)
@@ -25,7 +27,7 @@ def main(batch_size: BatchSize = 256, lr: LearningRate = 0.5,
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     train_iter, test_iter = load_data_fashion_mnist(batch_size)
     train_ch3(lambda X: net(X, params, dropout1, dropout2), train_iter,
-              test_iter, loss, num_epochs, lambda n: sgd(params, lr, n))
+              test_iter, loss, num_epochs, partial(sgd, params, lr))
     save_figure('dropout_scratch')
 
     concise = get_net(dropout1, dropout2)

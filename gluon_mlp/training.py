@@ -7,6 +7,7 @@ from mxnet import autograd, gluon, np, npx, random
 from mxnet.base import MXNetError
 from tqdm import tqdm
 
+from . import checkpoint
 from .data import get_fashion_mnist_labels
 from .errors import DataError, NonFiniteLossError
 from .plot import Animator, in_notebook, show_images
@@ -133,7 +134,8 @@ def check_labels(y, num_outputs):
 def train_ch3(net, train_iter, test_iter, loss, num_epochs, updater):
     """Train and plot; returns the history, an `Epoch` for each epoch (3.6).
 
-    `updater` is a `gluon.Trainer` or a function of the batch size. Raises
+    `updater` is a `gluon.Trainer` or a function of the batch size, which has
+    to be `partial(sgd, params, lr)` where `checkpoint` saves. Raises
     `NonFiniteLossError` once an epoch's loss is not finite, and what
     `train_epoch_ch3` raises.
     """
@@ -142,13 +144,16 @@ def train_ch3(net, train_iter, test_iter, loss, num_epochs, updater):
     history = []
     animator = Animator(xlabel='epoch', xlim=[1, num_epochs], ylim=[0.3, 0.9],
                         legend=['train loss', 'train acc', 'test acc'])
-    for epoch in tqdm(range(1, num_epochs + 1), 'epochs', leave=False,
-                      disable=None):
+
+    def record(row):
+        history.append(Epoch(*row))
+        animator.add(len(history), row)
+
+    for epoch in checkpoint.epochs(num_epochs, history, record, updater,
+                                   draws=True):
         train_metrics = train_epoch_ch3(net, train_iter, loss, updater)
         check_finite(train_metrics[0], epoch)
-        test_acc = evaluate_accuracy(net, test_iter)
-        history.append(Epoch(*train_metrics, test_acc))
-        animator.add(epoch, history[-1])
+        record((*train_metrics, evaluate_accuracy(net, test_iter)))
         if not in_notebook():
             tqdm.write('epoch {}: train loss {:.4f}, train acc {:.4f}, test '
                        'acc {:.4f}'.format(epoch, *history[-1]))

@@ -4,8 +4,8 @@ import math
 import numpy as onp
 from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
-from tqdm import tqdm
 
+from . import checkpoint
 from .data import load_array
 from .plot import Animator
 from .training import check_finite, evaluate_loss
@@ -62,8 +62,12 @@ def _train(net, loss, trainer, train_iter, test_iter, num_epochs):
                         xlim=[1, num_epochs], ylim=[1e-3, 1e2],
                         legend=['train', 'test'])
     history = []
-    for epoch in tqdm(range(1, num_epochs + 1), 'epochs', leave=False,
-                      disable=None):
+
+    def record(row):
+        history.append(row)
+        animator.add(row[0], row[1:])
+
+    for epoch in checkpoint.epochs(num_epochs, history, record, trainer):
         for X, y in train_iter:
             with autograd.record():
                 l = loss(net(X), y)
@@ -73,8 +77,7 @@ def _train(net, loss, trainer, train_iter, test_iter, num_epochs):
             losses = [evaluate_loss(net, data_iter, loss)
                       for data_iter in (train_iter, test_iter)]
             check_finite(losses[0], epoch)
-            history.append((epoch, *losses))
-            animator.add(epoch, losses)
+            record((epoch, *losses))
     return history
 
 
