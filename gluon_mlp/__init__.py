@@ -2,7 +2,8 @@
 
 One module a section, under the book's file name. The tools beside them:
 `data`, `fashion_mnist`, `training`, `plot`, `diagram`, `graph`, `device`,
-`command_line`; and the commands `compare`, `exercises`, `doctor`, `bench`.
+`command_line`, `workers`; and the commands `compare`, `exercises`, `doctor`,
+`bench`, `launch`.
 """
 import warnings
 

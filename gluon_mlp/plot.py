@@ -5,6 +5,8 @@ from pathlib import Path
 
 from matplotlib import pyplot as plt
 
+from . import workers
+
 FORMATS = ('-', 'm--', 'g-.', 'r:')
 folder = Path('figures')  # where `save_figure` puts them
 
@@ -116,8 +118,11 @@ def save_figure(name):
 
     Never leaves half a file. Returns its path.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f'{name}.png'
+    if workers.rank > 0:  # the first one saves it
+        plt.close()
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f'.{name}.partial'
     try:
         plt.savefig(partial, format='png', dpi=150, bbox_inches='tight')

@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted((ROOT / 'chapters').glob('*.py'))
 TOOLS = {'__init__', '__main__', 'bench', 'command_line', 'compare', 'compat',
          'data', 'device', 'diagram', 'doctor', 'errors', 'exercises',
-         'fashion_mnist', 'graph', 'plot', 'preflight', 'report', 'training'}
+         'fashion_mnist', 'graph', 'launch', 'plot', 'preflight', 'report',
+         'training', 'workers'}
 TESTS_OF_MANY = {'layout'}
 
 
