@@ -75,11 +75,11 @@ def sum_gradients(grads):
 
 
 def total(*values):
-    """The sum over the workers of each of these numbers, waited for."""
+    """The sum of each number over the workers, in float32, waited for."""
     if not launched:
         return values
     from mxnet import np
-    sums = np.array(values, dtype='float64')
+    sums = np.array(values)
     _kvstore().pushpull(_key('total', sums.shape, sums.dtype), sums)
     return sums.tolist()
 

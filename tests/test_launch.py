@@ -310,7 +310,7 @@ def two_machines(ssh):
                        capture_output=True)
         for address, name in names.items():
             for what in (f'addr add {address}/24 dev cable',
-                         'link set cable up'):
+                         'link set cable up', 'link set lo up'):
                 subprocess.run(['ip', '-n', name, *what.split()], check=True)
         yield names
     except (OSError, subprocess.CalledProcessError) as error:
