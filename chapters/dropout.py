@@ -32,29 +32,27 @@ def main(batch_size: BatchSize = 256, lr: LearningRate = 0.5,
 
     concise = get_net(dropout1, dropout2)
     concise.initialize(init.Normal(sigma=0.01))
-    trainer = gluon.Trainer(concise.collect_params(), 'sgd',
-                            {'learning_rate': lr})
+    params = concise.collect_params()
+    trainer = gluon.Trainer(params, 'sgd', {'learning_rate': lr})
     train_ch3(concise, train_iter, test_iter, loss, num_epochs, trainer)
     save_figure('dropout_concise')
 
     agreement, correct = evaluate_certainty(concise, test_iter, 100)
     sure = agreement == 1  # all masks predict the same class
-    for name, group in (('sure', correct[sure]), ('unsure', correct[~sure])):
-        print(f'{name} about {len(group)} test images, accuracy '
-              f'{group.sum() / max(len(group), 1):.4f}')
+    for name, of in (('sure', sure), ('unsure', ~sure)):
+        print(f'{name} about {of.sum()} test images, accuracy '
+              f'{correct[of].sum() / max(of.sum(), 1):.4f}')
     plot_certainty(agreement, correct)
     save_figure('dropout_certainty')
-    show_claims(fashion_mnist.load())
 
-
-def show_claims(data):
-    print('1000 images with random labels: train acc {:.4f}, test acc {:.4f}'
-          .format(*memorize(data, 1000, num_epochs=60)))
+    data = fashion_mnist.load()
+    accs = memorize(data, 1000, num_epochs=60)
+    print('random labels: train acc {:.4f}, test acc {:.4f}'.format(*accs))
     print('1, 2, 3 under 10000 masks of 0.5: means {}, their errors {}'
           .format(*(a.round(3) for a in expectation(np.arange(1, 4), 0.5))))
-    for p1, p2 in ((0, 0), (0.2, 0.5)):
+    for p in ((0, 0), (0.2, 0.5)):
         print('co-adaptation after dropout of {}, {}: {:.3f}, {:.3f}'.format(
-            p1, p2, *trained_co_adaptation(data, p1, p2)))
+            *p, *trained_co_adaptation(data, *p)))
 
 
 if __name__ == '__main__':

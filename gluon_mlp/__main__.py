@@ -77,6 +77,25 @@ def bench(
 
 
 @app.command()
+def launch(
+        command: Annotated[list[str], typer.Argument(
+            metavar='-- SCRIPT [OPTIONS]',
+            help='A chapter script that trains by train_ch3.')],
+        workers: Annotated[int, typer.Option(
+            min=1, help='Processes that share each batch.')] = 2,
+        servers: Annotated[int, typer.Option(
+            min=1, help='Processes that sum the gradients.')] = 1,
+        hosts: Annotated[str, typer.Option(
+            metavar='FILE|A,B', show_default='this machine',
+            help='Where to start them by ssh: a file with a host a line, or '
+            'hosts with commas.')] = ''):
+    """Run a script in several processes, or on several machines."""
+    from .launch import launch as run
+    from .launch import read_hosts
+    return run(command, workers, servers, read_hosts(hosts) if hosts else ())
+
+
+@app.command()
 def exercise(
         number: Annotated[Optional[str], typer.Argument(
             help='Which one, such as 4.3.2 or 4.4.2a.')] = None,

@@ -8,6 +8,8 @@ import os
 import sys
 from pathlib import Path
 
+chose_threads = False  # whether `prepare` has set OMP_NUM_THREADS
+
 
 def prepare():
     """Make `import mxnet` work, and fast. Harmless when called again.
@@ -18,8 +20,13 @@ def prepare():
     MXNet that is imported already. Raises `ImportError` where Python has no
     `distutils` and setuptools, which brings it, is missing.
     """
-    if 'MXNET_OMP_MAX_THREADS' not in os.environ:
-        os.environ.setdefault('OMP_NUM_THREADS', str(usable_processors()))
+    global chose_threads
+    if not {'OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS'} & set(os.environ):
+        # The workers of a `launch` share the processors.
+        workers = int(os.environ.get('GLUON_MLP_WORKERS', 1))
+        os.environ['OMP_NUM_THREADS'] = str(
+            max(1, usable_processors() // workers))
+        chose_threads = True
     # Idle OpenMP threads spin for milliseconds by default, on processors that
     # other threads of MXNet, or other processes, wait for.
     if 'OMP_WAIT_POLICY' not in os.environ:

@@ -11,6 +11,7 @@ from . import checkpoint
 from .data import get_fashion_mnist_labels
 from .errors import DataError, NonFiniteLossError
 from .plot import Animator, in_notebook, show_images
+from .workers import part, share, sum_gradients, total
 
 npx.set_np()
 
@@ -63,6 +64,7 @@ def squared_loss(y_hat, y):
 
 def sgd(params, lr, batch_size):
     """One step of minibatch stochastic gradient descent, in place (3.2)."""
+    sum_gradients(param.grad for param in params)
     for param in params:
         param -= lr * param.grad / batch_size
 
@@ -80,9 +82,10 @@ def accuracy(y_hat, y):
 def evaluate_accuracy(net, data_iter):
     """The share of examples that `net` classifies correctly (3.6)."""
     metric = Accumulator(2)  # correct predictions, examples
-    for X, y in data_iter:
+    for X, y in part(data_iter):
         metric.add(accuracy(net(X), y), y.size)
-    return metric[0] / metric[1]
+    correct, n = total(metric[0], metric[1])
+    return correct / n
 
 
 def evaluate_loss(net, data_iter, loss):
@@ -100,6 +103,7 @@ def train_epoch_ch3(net, train_iter, loss, updater):
     Raises `DataError` for shapes or labels that the network cannot have.
     """
     outputs = []
+    train_iter, updater = share(train_iter, updater)
     if isinstance(updater, gluon.Trainer):
         updater = updater.step
     for X, y in train_iter:
@@ -116,8 +120,9 @@ def train_epoch_ch3(net, train_iter, loss, updater):
     # Counted at the end: no batch waits, and a few large operators do.
     l, y_hat, y = (np.concatenate(arrays) for arrays in zip(*outputs))
     check_labels(y, y_hat.shape[-1])
-    return (float(l.asnumpy().sum(dtype='float64')) / y.size,
-            float(accuracy(y_hat, y)) / y.size)
+    l, correct, n = total(float(l.asnumpy().sum(dtype='float64')),
+                          float(accuracy(y_hat, y)), y.size)
+    return l / n, correct / n
 
 
 def check_labels(y, num_outputs):
