@@ -199,7 +199,9 @@ def _ended_as_by_ctrl_c():
         yield
     finally:
         for code in codes:
-            signal.signal(SIGNALS[code], signal.SIG_DFL)
+            # Once interrupted, more of them stay ignored to the end.
+            if signal.getsignal(SIGNALS[code]) is not signal.SIG_IGN:
+                signal.signal(SIGNALS[code], signal.SIG_DFL)
 
 
 def _save_open_figures():
