@@ -48,19 +48,16 @@ def launch(command, num_workers, num_servers=1, hosts=()):
     """
     check_script(command[0])
     nodes = resolve(hosts)
-    root = own_address(nodes[0][1])
-    env = {'DMLC_PS_ROOT_URI': root, 'DMLC_PS_ROOT_PORT': free_port(root),
-           'DMLC_NUM_WORKER': num_workers, 'DMLC_NUM_SERVER': num_servers,
-           # `compat` gives each its part of the processors.
-           'GLUON_MLP_WORKERS': -(-num_workers // len(nodes))}
+    env = _environment(nodes, num_workers, num_servers)
+    here = None, env['DMLC_PS_ROOT_URI']
     started = []
     try:
-        started.append(_start('scheduler', 0, (None, root), env))
-        for i in range(num_servers):
-            started.append(_start('server', i, nodes[i % len(nodes)], env))
-        for i in range(num_workers):
-            started.append(_start('worker', i, nodes[i % len(nodes)], env,
-                                  command))
+        for role, number, places in (('scheduler', 1, [here]),
+                                     ('server', num_servers, nodes),
+                                     ('worker', num_workers, nodes)):
+            for i in range(number):
+                started.append(_start(role, i, places[i % len(places)], env,
+                                      command))
         return _wait(started, started[-num_workers:])
     except KeyboardInterrupt:
         return _interrupt(started)
@@ -130,12 +127,22 @@ def free_port(address):
         return s.getsockname()[1]
 
 
-def _start(role, number, node, env, command=()):
+def _environment(nodes, num_workers, num_servers):
+    """The variables that are the same in all processes."""
+    root = own_address(nodes[0][1])
+    return {'DMLC_PS_ROOT_URI': root,
+            'DMLC_PS_ROOT_PORT': str(free_port(root)),
+            'DMLC_NUM_WORKER': str(num_workers),
+            'DMLC_NUM_SERVER': str(num_servers),
+            # `compat` gives each worker its part of the processors.
+            'GLUON_MLP_WORKERS': str(-(-num_workers // len(nodes)))}
+
+
+def _start(role, number, node, env, command):
     host, address = node
-    env = {name: str(value) for name, value in env.items()}
     # It listens at this address, and nowhere else.
-    env.update(DMLC_ROLE=role, DMLC_WORKER_ID=str(number),
-               DMLC_NODE_HOST=address)
+    env = {**env, 'DMLC_ROLE': role, 'DMLC_WORKER_ID': str(number),
+           'DMLC_NODE_HOST': address}
     inherited = {name: value for name, value in os.environ.items()
                  if not (compat.chose_threads and name == 'OMP_NUM_THREADS')}
     run = [sys.executable, '-m', 'gluon_mlp.launch', *command]
