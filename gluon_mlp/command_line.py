@@ -55,11 +55,10 @@ WeightDecay = Annotated[float, typer.Option(
     click_type=_number(0), metavar='FLOAT', help='Weight decay.')]
 DropProbability = Annotated[float, typer.Option(
     callback=_probability, help='Share of the hidden units to drop.')]
-WeightDecay = Annotated[float, typer.Option(min=0, help='Weight decay.')]
 Folds = Annotated[int, typer.Option(min=2, max=730, help='Folds.')]
 Submission = Annotated[Optional[Path], typer.Option(
     metavar='PATH', show_default='submission.csv beside the figures',
-    help='Where to write the predicted prices.')]
+    dir_okay=False, help='Where to write the predicted prices.')]
 
 
 def _shared(
