@@ -60,7 +60,7 @@ def exercise_2(quick=False):
     repeats, num_epochs = (2, 5) if quick else (5, 100)
     rows = []
     for number in draw_seeds(repeats):
-        seed(number)
+        # Not from this seed, of the weights: they would be the first example.
         train_iter, test_iter = load_data()
         X, y = test_iter.arrays
         valid, test = (X[:20], y[:20]), (X[20:], y[20:])
