@@ -281,7 +281,9 @@ def exercise_6(quick=False):
 
     The price: a mask has d h elements instead of d, and another mask for
     each example would make a batch of matrices; so here all examples of a
-    minibatch share one mask.
+    minibatch share one mask. It holds the training accuracy down more than
+    dropout does, yet in the table it gains nothing on the test images: it
+    loses half a percent, three standard errors of the difference.
     """
     noise = _noise_of_sums(2000 if quick else 20000)
     show_table(['dropped', 'variance of a sum', 'by formula',

@@ -25,8 +25,11 @@ def exercise_1(quick=False):
 
     More units can fit more, and cost more: 795 parameters a unit, and time in
     proportion. A good number is one beyond which the validation accuracy no
-    longer gains. The table holds one run of ten epochs for each number; run
-    it with another --seed before believing small differences.
+    longer gains: here about 256, as 1,024 gain a tenth of a percent, where
+    10,000 validation images have a standard error of 0.36. The last row is
+    the best, but not worth its price; nor does it overfit in ten epochs. One
+    run for each number: try another --seed before believing small
+    differences.
     """
     sizes = (4, 64, 256) if quick else (4, 16, 64, 128, 256, 512, 1024)
     rows = _sweep([(n, {'hiddens': (n,)}) for n in sizes], quick)
