@@ -6,11 +6,13 @@ import numpy as onp
 from mxnet import autograd, gluon, np, npx, random
 from tqdm import tqdm
 
+from . import compat
 from .data import get_fashion_mnist_labels
 from .errors import NonFiniteLossError
 from .plot import Animator, in_notebook, show_images
 
 npx.set_np()
+compat.keep_subnormals()
 
 
 class Epoch(NamedTuple):
