@@ -1,4 +1,4 @@
-"""What MXNet 1.9.1 needs on a machine of today, set before its import.
+"""What MXNet needs on a machine of today, and where 2.0 is not as 1.9.1.
 
 MXNet was retired in 2023: it reads names that NumPy and Python have dropped
 since, and by default it runs its kernels on half of the processors.
@@ -34,6 +34,16 @@ def prepare():
     _restore_numpy_names()
     if sys.version_info >= (3, 12):
         _restore_distutils()
+
+
+def keep_subnormals():
+    """Let MXNet 2 compute with numbers below 1.2e-38, as 1.9.1 does.
+
+    Left alone it takes them for 0. Imports MXNet.
+    """
+    from mxnet import util
+    if hasattr(util, 'set_flush_denorms'):
+        util.set_flush_denorms(False)
 
 
 def usable_processors(cgroup=Path('/sys/fs/cgroup'),
