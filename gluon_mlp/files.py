@@ -39,6 +39,8 @@ def written_whole(path):
         yield partial
         partial.replace(path)
     except OSError as error:
+        if error.errno is None:
+            raise
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
