@@ -162,8 +162,8 @@ def rounding(section):
 def _rounding_of_labels():
     """How float32 rounds each published label's sum of larger terms.
 
-    By half a unit in the last place of their sizes together: processors and
-    MXNet's versions add them up differently.
+    By half a unit in the last place of their sizes together: MXNet 1.9.1 and
+    2.0.0b1 do not round this product alike.
     """
     book = {q.what: q.values for q in quantities('underfit_overfit')}
     powers = book['features'][:, None] ** onp.arange(4)
