@@ -8,6 +8,7 @@ import contextlib
 import functools
 import io
 
+import mxnet as mx
 import numpy as onp
 from mxnet import gluon, init, np, npx
 
@@ -148,7 +149,7 @@ def rounding(section):
     Relative, found without the port: NumPy's float32 against its float64, on
     the same draws.
     """
-    if section == 'underfit_overfit':
+    if section == 'underfit_overfit' and mx.__version__ != '1.9.1':
         return {'labels': _rounding_of_labels()}
     if section != 'numerical_stability_and_init':
         return {}
