@@ -133,7 +133,7 @@ def exercise_2(quick=False):
     slower, and goes on to gain from epochs for longer: up to 100 here, where
     without it 50 do. So compare them after as many epochs as each needs, not
     after 10 for both. In the end dropout has caught up, but not overtaken:
-    the two test accuracies differ by less than seeds do. One run each;
+    the two test accuracies differ by about what seeds do. One run each;
     exercises 1 and 5 repeat them.
     """
     data, number = _load(quick), draw_seeds(1)[0]
