@@ -109,9 +109,9 @@ def exercise_1(quick=False):
     A unit of the first layer that is dropped takes its part from all units
     of the second, whose work is then done on a damaged input; the usual
     advice is therefore a lower probability close to the inputs. The table
-    does not bear it out, nor refute it: the swapped pair is ahead by about
-    one standard error of the difference, and so is no dropout at all behind
-    it. Only 0.8 is certainly too much.
+    does not bear it out, nor refute it: the swapped pair is ahead of both
+    (0.2, 0.5) and no dropout by about one standard error of the difference.
+    Only 0.8 is certainly too much.
     """
     pairs = [(0, 0), (0.2, 0.5), (0.5, 0.2), (0.5, 0.5), (0.8, 0.8)]
     results = _compare({f'{p1}, {p2}': _pair(p1, p2) for p1, p2 in pairs},
@@ -171,7 +171,7 @@ def exercise_3(quick=False):
     Without dropout the variance grows all along, as the weights learn; with
     dropout it ends at little more than half of that in either layer, and in
     the first it hardly grows at all. The noise is in proportion to the
-    activation, so large activations are what learning under it avoids.
+    activation, so learning under it has a reason to keep activations small.
     """
     data, curves, names = _load(quick), [], []
     number, num_epochs = draw_seeds(1)[0], 2 if quick else 100
