@@ -88,7 +88,10 @@ def exercise_4(quick=False):
     are drawn (the learning rate evenly on a log scale), each is trained for
     a few epochs, and the best on the validation set is trained longer, beside
     the book's setting. The sweep is reduced to a dozen settings of 4 epochs,
-    which is a guess at the best rather than the best.
+    which is a guess at the best rather than the best: 512 units, lr 0.4 and
+    batches of 128 reach 0.882 on the test images after 15 epochs, where the
+    book's reaches 0.853. Part of it is the start: the weights here have scale
+    sqrt(2 / inputs), not 0.01. Costs some 200 s of one processor.
     """
     n, short, long = (3, 1, 1) if quick else (12, 4, 15)
     settings = _draw_settings(n)
