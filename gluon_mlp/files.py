@@ -39,7 +39,8 @@ def written_whole(path):
         yield partial
         partial.replace(path)
     except OSError as error:
-        error.filename, error.filename2 = str(path), None
+        if error.errno:  # the system's: of `path`, not of what is beside it
+            error.filename, error.filename2 = str(path), None
         raise
     finally:
         partial.unlink(missing_ok=True)
