@@ -14,7 +14,7 @@ STAMP = $(VENV)/.complete
 RUN = $(VENV)/bin/python
 
 .PHONY: all help env data compare bench doctor test test-slow test-pythons \
-	clean FORCE $(SECTIONS)
+	test-mxnet2 clean FORCE $(SECTIONS)
 .NOTPARALLEL:
 
 all: data $(filter-out kaggle_house_price,$(SECTIONS))  ## environment, data, and all sections in their order
@@ -24,7 +24,7 @@ all: data $(filter-out kaggle_house_price,$(SECTIONS))  ## environment, data, an
 	  'make kaggle_house_price says more' >&2; fi
 
 help:  ## this list
-	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "  make %-13s%s\n", $$1, $$2}' \
+	@awk -F ':.*  ## ' '/^[a-z0-9-]+:.*  ## / {printf "  make %-13s%s\n", $$1, $$2}' \
 	  Makefile
 	@echo '  make SECTION      one of: $(SECTIONS)'
 	@echo 'PYTHON=python3.12 after any of them chooses the interpreter.'
@@ -90,5 +90,10 @@ test-pythons:  ## test on every Python of 3.9 to 3.12 that is here
 	  summary="$$summary\nPython $$version: $$result"; \
 	done; printf "$$summary\n"; [ -z "$$failed" ]
 
+test-mxnet2:  ## the tests on MXNet 2.0.0b1, in .venv-mxnet2
+	$(MAKE) VENV=.venv-mxnet2 env
+	.venv-mxnet2/bin/python -m pip install -r requirements-mxnet2.txt
+	$(MAKE) VENV=.venv-mxnet2 test
+
 clean:  ## remove the environments and the figures
-	rm -rf .venv .venv-3.* figures report bench build gluon_mlp.egg-info .pytest_cache
+	rm -rf .venv .venv-* figures report bench build gluon_mlp.egg-info .pytest_cache

@@ -1,20 +1,11 @@
 """4.10 Predicting house prices on Kaggle."""
-from pathlib import Path
-from typing import Annotated, Optional
-
-import typer
 from gluon_mlp import plot
-from gluon_mlp.command_line import (BatchSize, LearningRate, NumEpochs,
-                                    WeightDecay, run)
+from gluon_mlp.command_line import (BatchSize, Folds, LearningRate, NumEpochs,
+                                    Submission, WeightDecay, run)
 from gluon_mlp.files import check_folder
 from gluon_mlp.kaggle_house_price import (average, k_fold, load_data,
                                           preprocess, save_submission,
                                           to_arrays, train_and_pred)
-
-Folds = Annotated[int, typer.Option(min=2, max=730, help='Folds.')]
-Submission = Annotated[Optional[Path], typer.Option(
-    metavar='PATH', show_default='submission.csv beside the figures',
-    dir_okay=False, help='Where to write the predicted prices.')]
 
 
 def main(k: Folds = 5, num_epochs: NumEpochs = 100, lr: LearningRate = 5.0,

@@ -1,4 +1,6 @@
 """4.2 Implementation of multilayer perceptrons from scratch."""
+from functools import partial
+
 from gluon_mlp.command_line import BatchSize, LearningRate, NumEpochs, run
 from gluon_mlp.data import load_data_fashion_mnist
 from gluon_mlp.mlp_scratch import init_params, net
@@ -16,10 +18,8 @@ def main(batch_size: BatchSize = 256, lr: LearningRate = 0.1,
     def mlp(X):
         return net(X, params)
 
-    def updater(batch_size):
-        sgd(params, lr, batch_size)
-
-    train_ch3(mlp, train_iter, test_iter, loss, num_epochs, updater)
+    train_ch3(mlp, train_iter, test_iter, loss, num_epochs,
+              partial(sgd, params, lr))
     save_figure('mlp_scratch')
     trues, preds = predict_ch3(mlp, test_iter)
     save_figure('mlp_scratch_predictions')

@@ -1,13 +1,9 @@
 """4.5 Weight decay."""
 from gluon_mlp.command_line import BatchSize, LearningRate, NumEpochs, run
 from gluon_mlp.plot import save_figure
-from gluon_mlp.weight_decay import (
-    load_data,
-    tikhonov,
-    train,
-    train_concise,
-    train_with_input_noise,
-)
+from gluon_mlp.weight_decay import (init_params, load_data, step_both_ways,
+                                    tikhonov, train, train_concise,
+                                    train_with_input_noise)
 from mxnet import np
 
 
@@ -29,6 +25,7 @@ def main(batch_size: BatchSize = 5, lr: LearningRate = 0.003,
                                            num_epochs, lr))
 
     show_that_input_noise_is_decay(sigma=0.5)
+    show_that_a_step_decays(*next(iter(train_iter)), lr, lambd=3)
 
 
 def show_that_input_noise_is_decay(sigma):
@@ -42,6 +39,14 @@ def show_that_input_noise_is_decay(sigma):
             ('trained with the noise',
              train_with_input_noise(X, y, sigma, 5000))):
         print(f'  {name:22} {w.round(3)}')
+
+
+def show_that_a_step_decays(X, y, lr, lambd):
+    w, by_formula = step_both_ways(init_params(X.shape[1])[0], X, y, lr,
+                                   lambd)
+    print('one step on loss + penalty, and (1 - lr * lambd) * w - lr * grad:'
+          f'\n  w up to {float(abs(w).max()):.3f}, they differ by at most '
+          f'{float(abs(w - by_formula).max()):.1g}')
 
 
 def show(name, decay, norm, history):

@@ -1,9 +1,9 @@
 """Chapter 4 of Dive into Deep Learning in MXNet Gluon.
 
 One module a section, under the book's file name. The tools beside them:
-`data`, `fashion_mnist`, `training`, `plot`, `diagram`, `graph`, `files`,
-`device`, `command_line`; and the commands `compare`, `exercises`, `doctor`,
-`bench`.
+`data`, `fashion_mnist`, `training`, `checkpoint`, `workers`, `plot`,
+`diagram`, `graph`, `files`, `device`, `command_line`; and the commands
+`compare`, `exercises`, `doctor`, `bench`, `launch`.
 """
 import warnings
 

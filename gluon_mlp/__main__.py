@@ -48,7 +48,8 @@ def doctor(figures: Annotated[Path, typer.Option(
 @app.command()
 def bench(
         section: Annotated[Optional[str], typer.Option(
-            help='Only this one, by its slug.')] = None,
+            help='Only this one, by its slug, or "chapter": all of 4.1 to '
+                 '4.6 at once.')] = None,
         device: Annotated[Device, typer.Option(
             help='Where to compute.')] = Device.cpu,
         repeats: Annotated[Optional[int], typer.Option(
@@ -65,14 +66,33 @@ def bench(
     """Time each section beside the book's loop and PyTorch."""
     import matplotlib
     matplotlib.use('agg')
-    from .bench.command import NETWORKS
+    from .bench.command import CHAPTER, NETWORKS
     from .bench.command import bench as run
-    if section not in (None, *NETWORKS):
+    if section not in (None, CHAPTER, *NETWORKS):
         raise typer.BadParameter(f'{section!r} is not timed; these are: '
-                                 + ', '.join(NETWORKS))
+                                 + ', '.join([*NETWORKS, CHAPTER]))
     check_folder(output)
     return run(section, device.value, repeats or (3 if quick else 7), quick,
                output, against)
+
+
+@app.command()
+def launch(
+        command: Annotated[list[str], typer.Argument(
+            metavar='-- SCRIPT [OPTIONS]',
+            help='A chapter script that trains by train_ch3.')],
+        workers: Annotated[int, typer.Option(
+            min=1, help='Processes that share each batch.')] = 2,
+        servers: Annotated[int, typer.Option(
+            min=1, help='Processes that sum the gradients.')] = 1,
+        hosts: Annotated[str, typer.Option(
+            metavar='FILE|A,B', show_default='this machine',
+            help='Where to start them by ssh: a file with a host a line, or '
+            'hosts with commas.')] = ''):
+    """Run a script in several processes, or on several machines."""
+    from .launch import launch as run
+    from .launch import read_hosts
+    return run(command, workers, servers, read_hosts(hosts) if hosts else ())
 
 
 @app.command()

@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import click
 import typer
@@ -55,6 +55,10 @@ WeightDecay = Annotated[float, typer.Option(
     click_type=_number(0), metavar='FLOAT', help='Weight decay.')]
 DropProbability = Annotated[float, typer.Option(
     callback=_probability, help='Share of the hidden units to drop.')]
+Folds = Annotated[int, typer.Option(min=2, max=730, help='Folds.')]
+Submission = Annotated[Optional[Path], typer.Option(
+    metavar='PATH', show_default='submission.csv beside the figures',
+    dir_okay=False, help='Where to write the predicted prices.')]
 
 
 def _shared(
@@ -71,24 +75,39 @@ def _shared(
     """The options of every script."""
 
 
+def _kept(
+        checkpoint: Annotated[Optional[Path], typer.Option(
+            metavar='DIR', file_okay=False, writable=True,
+            help='Save the run there after each epoch. Changes no number, '
+            'but the random masks of dropout.')] = None,
+        resume: Annotated[bool, typer.Option(
+            '--resume', help='Go on with the run that was saved.')] = False):
+    """The options of the scripts that train for a number of epochs."""
+
+
 def run(main):
     """Call `main`, the chapter script's function, from the command line.
 
-    Its parameters become options, beside those of `_shared`. Exits with 2
-    and one line for a wrong option, 1 for a `ChapterError` or an `OSError`,
-    130 for Ctrl-C and 143 for SIGTERM (129 for a terminal that is gone);
-    what was plotted so far is saved then.
+    Its parameters become options, beside those of `_shared`, and of `_kept`
+    if it has `num_epochs`. Exits with 2 and one line for a wrong option, 1
+    for a `ChapterError` or an `OSError`, 130 for Ctrl-C and 143 for SIGTERM
+    (129 for a terminal that is gone); what was plotted so far is saved then.
     """
+    own = inspect.signature(main).parameters
+
     def command(**options):
-        shared = {name: options.pop(name)
-                  for name in inspect.signature(_shared).parameters}
+        shared = {name: value for name, value in options.items()
+                  if name not in own}
         try:
-            _run_section(lambda: main(**options), **shared)
+            _run_section(main, {name: options[name] for name in own},
+                          **shared)
         except (KeyboardInterrupt, SystemExit) as error:
             _save_open_figures()
             return getattr(error, 'code', 130)
 
-    parameters = [p.replace(kind=p.KEYWORD_ONLY) for f in (main, _shared)
+    trains = 'num_epochs' in own
+    parameters = [p.replace(kind=p.KEYWORD_ONLY)
+                  for f in (main, _shared, *[_kept] * trains)
                   for p in inspect.signature(f).parameters.values()]
     command.__signature__ = inspect.Signature(parameters)
     command.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -135,9 +154,12 @@ def _finish_stdout():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run_section(section, seed, device, figures, show):
-    """Run `section` on `device`, its figures in the folder `figures`."""
+def _run_section(main, options, seed, device, figures, show, checkpoint=None,
+                 resume=False):
+    """Run `main(**options)` on `device`, its figures in `figures`."""
     import matplotlib
+    if resume and not checkpoint:
+        raise typer.BadParameter('--resume needs --checkpoint DIR')
     if not show:
         matplotlib.use('agg')
     elif matplotlib.get_backend().lower() == 'agg':
@@ -148,10 +170,21 @@ def _run_section(section, seed, device, figures, show):
     check_folder(figures)
     plot.folder = figures
     with get_device(device.value):
+        if checkpoint:
+            _start_checkpoint(checkpoint, resume, seed=seed,
+                              device=device.value, **options)
         training.seed(seed)
-        section()
+        main(**options)
     if show:
         plot.plt.show()
+
+
+def _start_checkpoint(folder, resume, **options):
+    """Save the section's run in `folder`, or go on with the one there."""
+    from . import checkpoint
+    settings = {name: value for name, value in options.items()
+                if isinstance(value, (int, float, str))}  # no paths
+    checkpoint.start(folder, Path(sys.argv[0]).stem, settings, resume)
 
 
 @contextmanager
@@ -165,7 +198,9 @@ def _ended_as_by_ctrl_c():
         yield
     finally:
         for code in codes:
-            signal.signal(SIGNALS[code], signal.SIG_DFL)
+            # Once interrupted, more of them stay ignored to the end.
+            if signal.getsignal(SIGNALS[code]) is not signal.SIG_IGN:
+                signal.signal(SIGNALS[code], signal.SIG_DFL)
 
 
 def _save_open_figures():

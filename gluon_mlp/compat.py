@@ -1,4 +1,4 @@
-"""What MXNet 1.9.1 needs on a machine of today, set before its import.
+"""What MXNet needs on a machine of today, and where 2.0 is not as 1.9.1.
 
 MXNet was retired in 2023: it reads names that NumPy and Python have dropped
 since, and by default it runs its kernels on half of the processors.
@@ -7,6 +7,8 @@ import math
 import os
 import sys
 from pathlib import Path
+
+chose_threads = False  # whether `prepare` has set OMP_NUM_THREADS
 
 
 def prepare():
@@ -18,8 +20,13 @@ def prepare():
     MXNet that is imported already. Raises `ImportError` where Python has no
     `distutils` and setuptools, which brings it, is missing.
     """
-    if 'MXNET_OMP_MAX_THREADS' not in os.environ:
-        os.environ.setdefault('OMP_NUM_THREADS', str(usable_processors()))
+    global chose_threads
+    if not {'OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS'} & set(os.environ):
+        # The workers of a `launch` share the processors.
+        workers = int(os.environ.get('GLUON_MLP_WORKERS', 1))
+        os.environ['OMP_NUM_THREADS'] = str(
+            max(1, usable_processors() // workers))
+        chose_threads = True
     # Idle OpenMP threads spin for milliseconds by default, on processors that
     # other threads of MXNet, or other processes, wait for.
     if 'OMP_WAIT_POLICY' not in os.environ:
@@ -27,6 +34,16 @@ def prepare():
     _restore_numpy_names()
     if sys.version_info >= (3, 12):
         _restore_distutils()
+
+
+def keep_subnormals():
+    """Let MXNet 2 compute with numbers below 1.2e-38, as 1.9.1 does.
+
+    Left alone it takes them for 0. Imports MXNet.
+    """
+    from mxnet import util
+    if hasattr(util, 'set_flush_denorms'):
+        util.set_flush_denorms(False)
 
 
 def usable_processors(cgroup=Path('/sys/fs/cgroup'),

@@ -18,7 +18,10 @@ class ArrayIter:
     smaller. Bytes are taken for images: they become float32 in [0, 1].
     Raises `ValueError` for a batch size below 1, for arrays of different
     lengths or without examples.
+
+    With `part` = (k, n) a batch is the k-th of n parts of what it would be.
     """
+    part = 0, 1
 
     def __init__(self, arrays, batch_size, shuffle):
         self.arrays = [a.asnumpy() if isinstance(a, np.ndarray) else a
@@ -40,13 +43,25 @@ class ArrayIter:
         order = onp.arange(self.num_examples)
         if self.shuffle:
             onp.random.shuffle(order)
+        batch_size = self.batch_size
+        if self.part != (0, 1):
+            order, batch_size = self._take_part(order)
         # Many batches become MXNet arrays at once, and each is a view: that
         # costs a tenth of an array for each batch.
-        step = max(CHUNK // self.batch_size, 1) * self.batch_size
-        for i in range(0, self.num_examples, step):
+        step = max(CHUNK // batch_size, 1) * batch_size
+        for i in range(0, len(order), step):
             chunk = [_to_mxnet(a[order[i:i + step]]) for a in self.arrays]
-            for j in range(0, len(chunk[0]), self.batch_size):
-                yield tuple(a[j:j + self.batch_size] for a in chunk)
+            for j in range(0, len(chunk[0]), batch_size):
+                yield tuple(a[j:j + batch_size] for a in chunk)
+
+    def _take_part(self, order):
+        """The part's examples of each batch, and how many of a whole one."""
+        k, n = self.part
+        batches = [order[i:i + self.batch_size]
+                   for i in range(0, len(order), self.batch_size)]
+        parts = [batch[len(batch) * k // n:len(batch) * (k + 1) // n]
+                 for batch in batches]
+        return onp.concatenate(parts), len(parts[0])
 
 
 def _to_mxnet(a):

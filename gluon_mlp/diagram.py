@@ -31,6 +31,17 @@ def draw_network(layers, dropped=(), axes=None):
     return axes
 
 
+def draw_dropout(layers, dropped):
+    """Draw the network twice, whole and without the units `dropped` (4.6).
+
+    Takes and raises what `draw_network` does; returns both axes.
+    """
+    _, both = plt.subplots(1, 2, figsize=(9, 2.6))
+    for axes, names in zip(both, ((), dropped)):
+        draw_network(layers, names, axes)
+    return both
+
+
 def layer_titles(num_layers):
     """Input layer, Hidden layer (numbered if several), ..., Output layer."""
     hidden = [f'Hidden layer {i}' for i in range(1, num_layers - 1)]

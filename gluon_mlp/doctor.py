@@ -30,7 +30,9 @@ before = set(vars(numpy))
 import gluon_mlp
 import mxnet as mx
 from gluon_mlp import device
-features = [f.name for f in mx.runtime.feature_list() if f.enabled]
+# MXNet 2 has another name for MKL-DNN.
+features = [f.name.replace('MKLDNN', 'ONEDNN')
+            for f in mx.runtime.feature_list() if f.enabled]
 names = [name for name in sorted(set(vars(numpy)) - before)
          if not isinstance(getattr(numpy, name), types.ModuleType)]
 faults = [device.try_kernel(i) for i in range(device.num_gpus())]
@@ -38,7 +40,7 @@ print()
 print(json.dumps({'version': mx.__version__, 'features': features,
                   'names': names, 'gpus': faults}))
 """
-FEATURES = ('OPENMP', 'MKLDNN', 'CUDA', 'CUDNN', 'NCCL', 'DIST_KVSTORE')
+FEATURES = ('OPENMP', 'ONEDNN', 'CUDA', 'CUDNN', 'NCCL', 'DIST_KVSTORE')
 REBUILD = 'make clean env, or pip install -r requirements.txt'
 CPU_WHEEL = 'pip uninstall {}, then pip install mxnet==1.9.1 for the CPU'
 # Which package brings a library that the wheels for CUDA 11 load. Their

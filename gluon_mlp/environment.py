@@ -3,6 +3,7 @@ import numpy as onp
 from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
 
+from . import checkpoint
 from .data import load_array
 from .errors import ChapterError
 from .training import check_finite, evaluate_accuracy
@@ -38,7 +39,7 @@ def train_weighted(net, X, y, weights, loss, num_epochs, lr, batch_size):
     trainer = gluon.Trainer(net.collect_params(), 'sgd',
                             {'learning_rate': lr})
     data_iter = load_array((X, y, weights.reshape(-1, 1)), batch_size)
-    for epoch in range(1, num_epochs + 1):
+    for epoch in checkpoint.epochs(num_epochs, [], None, trainer):
         for X, y, weight in data_iter:
             with autograd.record():
                 l = loss(net(X), y, weight)

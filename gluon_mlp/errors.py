@@ -5,6 +5,10 @@ class ChapterError(Exception):
     """Base of the errors that a script reports without a traceback."""
 
 
+class CheckpointError(ChapterError):
+    """A checkpoint cannot be saved, or is not one of this run."""
+
+
 class DataError(ChapterError):
     """The data cannot be had, or is not what it should be."""
 

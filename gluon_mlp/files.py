@@ -39,8 +39,8 @@ def written_whole(path):
         yield partial
         partial.replace(path)
     except OSError as error:
-        if error.errno:  # the system's: of `path`, not of what is beside it
-            error.filename, error.filename2 = str(path), None
-        raise
+        if error.errno is None:  # not the system's
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)

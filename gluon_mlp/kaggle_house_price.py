@@ -5,11 +5,12 @@ from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
 from tqdm import tqdm
 
-from . import fashion_mnist
+from . import checkpoint, fashion_mnist
 from .data import load_array
 from .errors import DataError
 from .files import written_whole
 from .training import check_finite
+from .underfit_overfit import get_k_fold_data
 
 npx.set_np()
 
@@ -116,37 +117,23 @@ def train(net, train_features, train_labels, test_features, test_labels,
     Returns two lists, train and test; the second is empty if `test_labels`
     is None. Raises `NonFiniteLossError`.
     """
-    train_ls, test_ls = [], []
+    history = []
     train_iter = load_array((train_features, train_labels), batch_size)
     trainer = gluon.Trainer(net.collect_params(), 'adam',
                             {'learning_rate': lr, 'wd': wd})
-    for _ in range(num_epochs):
+    for _ in checkpoint.epochs(num_epochs, history, history.append, trainer):
         for X, y in train_iter:
             with autograd.record():
                 l = loss(net(X), y)
             l.backward()
             trainer.step(batch_size)  # also for a smaller last batch
-        train_ls.append(log_rmse(net, train_features, train_labels))
+        history.append([log_rmse(net, train_features, train_labels)])
         if test_labels is not None:
-            test_ls.append(log_rmse(net, test_features, test_labels))
-    train_ls, test_ls = [[float(l) for l in ls] for ls in (train_ls, test_ls)]
-    for epoch, l in enumerate(train_ls, 1):
-        check_finite(l, epoch)
-    return train_ls, test_ls
-
-
-def get_k_fold_data(k, i, X, y):
-    """The training and validation data of fold `i` of `k` (4.10.6).
-
-    X_train, y_train, X_valid, y_valid: fold i is the i-th block of n // k
-    rows, and the training data are all the others. Raises `ValueError`.
-    """
-    fold_size = len(X) // k
-    if k < 2 or fold_size < 1 or not 0 <= i < k:
-        raise ValueError(f'no fold {i} of {k} in {len(X)} examples')
-    start, end = i * fold_size, (i + 1) * fold_size
-    X_train, y_train = [np.concatenate([a[:start], a[end:]]) for a in (X, y)]
-    return X_train, y_train, X[start:end], y[start:end]
+            history[-1].append(log_rmse(net, test_features, test_labels))
+    history = [[float(l) for l in row] for row in history]
+    for epoch, row in enumerate(history, 1):
+        check_finite(row[0], epoch)
+    return [l for l, *_ in history], [l for _, *ls in history for l in ls]
 
 
 def k_fold(k, X_train, y_train, num_epochs, lr, wd, batch_size):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matplotlib import pyplot as plt
 
+from . import workers
 from .files import written_whole
 
 FORMATS = ('-', 'm--', 'g-.', 'r:')
@@ -119,6 +120,9 @@ def save_figure(name):
     Never leaves half a file. Returns its path.
     """
     path = folder / f'{name}.png'
+    if workers.rank > 0:  # the first one saves it
+        plt.close()
+        return path
     with written_whole(path) as partial:
         plt.savefig(partial, format='png', dpi=150, bbox_inches='tight')
     print(f'figure: {path}')

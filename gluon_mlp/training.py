@@ -7,11 +7,14 @@ from mxnet import autograd, gluon, np, npx, random
 from mxnet.base import MXNetError
 from tqdm import tqdm
 
+from . import checkpoint, compat
 from .data import get_fashion_mnist_labels
 from .errors import DataError, NonFiniteLossError
 from .plot import Animator, in_notebook, show_images
+from .workers import part, share, sum_gradients, total
 
 npx.set_np()
+compat.keep_subnormals()
 
 
 class Epoch(NamedTuple):
@@ -62,6 +65,7 @@ def squared_loss(y_hat, y):
 
 def sgd(params, lr, batch_size):
     """One step of minibatch stochastic gradient descent, in place (3.2)."""
+    sum_gradients(param.grad for param in params)
     for param in params:
         param -= lr * param.grad / batch_size
 
@@ -79,9 +83,10 @@ def accuracy(y_hat, y):
 def evaluate_accuracy(net, data_iter):
     """The share of examples that `net` classifies correctly (3.6)."""
     metric = Accumulator(2)  # correct predictions, examples
-    for X, y in data_iter:
+    for X, y in part(data_iter):
         metric.add(accuracy(net(X), y), y.size)
-    return metric[0] / metric[1]
+    correct, n = total(metric[0], metric[1])
+    return correct / n
 
 
 def evaluate_loss(net, data_iter, loss):
@@ -99,6 +104,7 @@ def train_epoch_ch3(net, train_iter, loss, updater):
     Raises `DataError` for shapes or labels that the network cannot have.
     """
     outputs = []
+    train_iter, updater = share(train_iter, updater)
     if isinstance(updater, gluon.Trainer):
         updater = updater.step
     for X, y in train_iter:
@@ -115,8 +121,9 @@ def train_epoch_ch3(net, train_iter, loss, updater):
     # Counted at the end: no batch waits, and a few large operators do.
     l, y_hat, y = (np.concatenate(arrays) for arrays in zip(*outputs))
     check_labels(y, y_hat.shape[-1])
-    return (float(l.asnumpy().sum(dtype='float64')) / y.size,
-            float(accuracy(y_hat, y)) / y.size)
+    l, correct, n = total(float(l.asnumpy().sum(dtype='float64')),
+                          float(accuracy(y_hat, y)), y.size)
+    return l / n, correct / n
 
 
 def check_labels(y, num_outputs):
@@ -133,7 +140,8 @@ def check_labels(y, num_outputs):
 def train_ch3(net, train_iter, test_iter, loss, num_epochs, updater):
     """Train and plot; returns the history, an `Epoch` for each epoch (3.6).
 
-    `updater` is a `gluon.Trainer` or a function of the batch size. Raises
+    `updater` is a `gluon.Trainer` or a function of the batch size, which has
+    to be `partial(sgd, params, lr)` where `checkpoint` saves. Raises
     `NonFiniteLossError` once an epoch's loss is not finite, and what
     `train_epoch_ch3` raises.
     """
@@ -142,13 +150,16 @@ def train_ch3(net, train_iter, test_iter, loss, num_epochs, updater):
     history = []
     animator = Animator(xlabel='epoch', xlim=[1, num_epochs], ylim=[0.3, 0.9],
                         legend=['train loss', 'train acc', 'test acc'])
-    for epoch in tqdm(range(1, num_epochs + 1), 'epochs', leave=False,
-                      disable=None):
+
+    def record(row):
+        history.append(Epoch(*row))
+        animator.add(len(history), row)
+
+    for epoch in checkpoint.epochs(num_epochs, history, record, updater,
+                                   draws=True):
         train_metrics = train_epoch_ch3(net, train_iter, loss, updater)
         check_finite(train_metrics[0], epoch)
-        test_acc = evaluate_accuracy(net, test_iter)
-        history.append(Epoch(*train_metrics, test_acc))
-        animator.add(epoch, history[-1])
+        record((*train_metrics, evaluate_accuracy(net, test_iter)))
         if not in_notebook():
             tqdm.write('epoch {}: train loss {:.4f}, train acc {:.4f}, test '
                        'acc {:.4f}'.format(epoch, *history[-1]))

@@ -4,8 +4,8 @@ import math
 import numpy as onp
 from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
-from tqdm import tqdm
 
+from . import checkpoint
 from .data import load_array
 from .plot import Animator
 from .training import check_finite, evaluate_loss
@@ -62,8 +62,12 @@ def _train(net, loss, trainer, train_iter, test_iter, num_epochs):
                         xlim=[1, num_epochs], ylim=[1e-3, 1e2],
                         legend=['train', 'test'])
     history = []
-    for epoch in tqdm(range(1, num_epochs + 1), 'epochs', leave=False,
-                      disable=None):
+
+    def record(row):
+        history.append(row)
+        animator.add(row[0], row[1:])
+
+    for epoch in checkpoint.epochs(num_epochs, history, record, trainer):
         for X, y in train_iter:
             with autograd.record():
                 l = loss(net(X), y)
@@ -73,8 +77,7 @@ def _train(net, loss, trainer, train_iter, test_iter, num_epochs):
             losses = [evaluate_loss(net, data_iter, loss)
                       for data_iter in (train_iter, test_iter)]
             check_finite(losses[0], epoch)
-            history.append((epoch, *losses))
-            animator.add(epoch, losses)
+            record((epoch, *losses))
     return history
 
 
@@ -98,9 +101,11 @@ def mean_loss(w, X, y):
 def get_k_fold_data(k, i, X, y):
     """Split off fold `i` of `k`, consecutive rows, for validation (4.10).
 
-    Returns X_train, y_train, X_valid, y_valid. Every row is in one fold,
-    whose sizes differ by one at most. Raises `ValueError` unless there are
-    2 folds or more with an example each, and `i` is one of them.
+    NumPy's arrays or MXNet's. Returns X_train, y_train, X_valid, y_valid.
+    Every row is in one fold, whose sizes differ by one at most: the book's
+    folds, and where `k` does not divide the rows, those that it leaves out,
+    too. Raises `ValueError` unless there are 2 folds or more with an example
+    each, and `i` is one of them.
     """
     if not 2 <= k <= len(X):
         raise ValueError(f'{len(X)} examples cannot make {k} folds')

@@ -1,9 +1,11 @@
 """4.5 Weight decay."""
+from functools import partial
+
 import numpy as onp
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
-from tqdm import tqdm
 
+from . import checkpoint
 from .data import load_array, synthetic_data
 from .plot import Animator
 from .training import check_finite, evaluate_loss, linreg, sgd, squared_loss
@@ -46,6 +48,7 @@ def train(lambd, train_iter, test_iter, num_inputs, num_epochs=100, lr=0.003):
     Raises `NonFiniteLossError`.
     """
     w, b = init_params(num_inputs)
+    updater = partial(sgd, [w, b], lr)
 
     def net(X):
         return linreg(X, w, b)
@@ -56,10 +59,10 @@ def train(lambd, train_iter, test_iter, num_inputs, num_epochs=100, lr=0.003):
             # `sgd` divides the gradient of their sum by the batch size.
             l = squared_loss(net(X), y) + lambd * l2_penalty(w)
         l.backward()
-        sgd([w, b], lr, X.shape[0])
+        updater(X.shape[0])
 
-    history = _train(net, squared_loss, update, train_iter, test_iter,
-                     num_epochs)
+    history = _train(net, squared_loss, update, updater, train_iter,
+                     test_iter, num_epochs)
     return float(np.linalg.norm(w)), history
 
 
@@ -85,7 +88,8 @@ def train_concise(wd, train_iter, test_iter, num_epochs=100, lr=0.003):
         l.backward()
         trainer.step(X.shape[0])
 
-    history = _train(net, loss, update, train_iter, test_iter, num_epochs)
+    history = _train(net, loss, update, trainer, train_iter, test_iter,
+                     num_epochs)
     return float(np.linalg.norm(net[0].weight.data())), history
 
 
@@ -96,6 +100,25 @@ def decayed_step(w, grad, lr, lambd):
     the weight decays first, hence the name.
     """
     return (1 - lr * lambd) * w - lr * grad
+
+
+def step_both_ways(w, X, y, lr, lambd):
+    """Two new w after one step: `sgd` on loss + penalty, and `decayed_step`.
+
+    w (d, 1), left as it is; X (n, d), y (n, 1). They are equal to the
+    rounding of float32 (4.5.1).
+    """
+    w = w.copy()
+    w.attach_grad()
+    with autograd.record():
+        l = squared_loss(linreg(X, w, 0), y)
+    l.backward()
+    by_formula = decayed_step(w, w.grad / len(X), lr, lambd)
+    with autograd.record():
+        l = squared_loss(linreg(X, w, 0), y) + lambd * l2_penalty(w)
+    l.backward()
+    sgd([w], lr, len(X))
+    return w, by_formula
 
 
 def tikhonov(X, y, lambd):
@@ -129,20 +152,26 @@ def train_with_input_noise(X, y, sigma, num_steps=20000, lr=0.05):
     return total.asnumpy()[:, 0] / (num_steps - num_steps // 2)
 
 
-def _train(net, loss, update, train_iter, test_iter, num_epochs):
-    """Call `update(X, y)` for each batch; plot and return the losses."""
+def _train(net, loss, update, updater, train_iter, test_iter, num_epochs):
+    """Call `update(X, y)` for each batch; plot and return the losses.
+
+    `updater` is what `update` steps with.
+    """
     animator = Animator(xlabel='epochs', ylabel='loss', yscale='log',
                         xlim=[min(5, num_epochs), num_epochs],
                         legend=['train', 'test'])
     history = []
-    for epoch in tqdm(range(1, num_epochs + 1), 'epochs', leave=False,
-                      disable=None):
+
+    def record(row):
+        history.append(row)
+        animator.add(row[0], row[1:])
+
+    for epoch in checkpoint.epochs(num_epochs, history, record, updater):
         for X, y in train_iter:
             update(X, y)
         if epoch % 5 == 0 or epoch == num_epochs:
             losses = [evaluate_loss(net, data_iter, loss)
                       for data_iter in (train_iter, test_iter)]
             check_finite(losses[0], epoch)
-            history.append((epoch, *losses))
-            animator.add(epoch, losses)
+            record((epoch, *losses))
     return history

@@ -1,6 +1,6 @@
 """Network diagrams: the right units, names and connections."""
 import pytest
-from gluon_mlp.diagram import draw_network, layer_titles
+from gluon_mlp.diagram import draw_dropout, draw_network, layer_titles
 from matplotlib import pyplot as plt
 from matplotlib.patches import Circle, FancyArrowPatch
 
@@ -45,6 +45,14 @@ def test_dropped_units_lose_their_connections_and_only_they():
     x, h, o = (units('x', range(1, 5)), units('h', [1, 3, 4]),
                units('o', range(1, 4)))
     assert connections(axes) == dense(x, h) | dense(h, o)
+
+
+def test_dropout_is_drawn_beside_the_whole_network():
+    whole, thinned = draw_dropout(MLP, ['h_2', 'h_5'])
+    assert whole.figure is thinned.figure
+    assert connections(whole) == connections(draw_network(MLP))
+    assert connections(thinned) == connections(
+        draw_network(MLP, dropped=['h_2', 'h_5']))
 
 
 def test_dropped_units_are_empty_outlines():

@@ -43,7 +43,7 @@ def idx(array):
 
 # The data files
 
-@pytest.fixture(scope='module')
+@pytest.fixture
 def small():
     """Small files in the place of two: {name: [(edition, packed)]}."""
     draw, packed, known = onp.random.RandomState(0), {}, {}
@@ -172,13 +172,14 @@ def test_a_bomb_takes_no_more_memory_than_stated(small, tmp_path, cases):
             packed = gzip.compress(content) + packed
         path.write_bytes(packed)
         tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
         try:
             array, _ = fashion_mnist.read_file(path)
             assert idx(array) == content
         except DataError:
             pass
         nonlocal worst
-        worst = max(worst, tracemalloc.get_traced_memory()[1])
+        worst = max(worst, tracemalloc.get_traced_memory()[1] - before)
     tracemalloc.start()
     try:
         check()
@@ -682,10 +683,10 @@ def test_a_stopped_tool_says_so_in_a_line(real_data, tmp_path, command, how,
 def test_nothing_is_read_that_could_run_code():
     """No module unpickles or evaluates what a file says.
 
-    `load_states` of MXNet's trainers does, and NumPy's `allow_pickle`.
+    `load_states` of MXNet's trainers does, and NumPy's `allow_pickle=True`.
     """
     forbidden = {'pickle', 'dill', 'joblib', 'marshal', 'shelve', 'exec',
-                 'set_states', 'load_states', 'allow_pickle', 'read_pickle'}
+                 'set_states', 'load_states', 'read_pickle'}
     found = []
     for folder in ('gluon_mlp', 'chapters'):
         for path in (ROOT / folder).rglob('*.py'):
@@ -694,5 +695,8 @@ def test_nothing_is_read_that_could_run_code():
                     'id', 'attr', 'arg', 'name', 'module')} & forbidden
                 if getattr(node, 'id', None) == 'eval':  # torch has net.eval
                     names.add('eval')
+                if getattr(node, 'arg', None) == 'allow_pickle' and getattr(
+                        node.value, 'value', True) is not False:
+                    names.add('allow_pickle')
                 found += [(path.name, name) for name in names]
     assert found == []

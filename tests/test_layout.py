@@ -9,10 +9,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted((ROOT / 'chapters').glob('*.py'))
-TOOLS = {'__init__', '__main__', 'bench', 'command_line', 'compare', 'compat',
-         'data', 'device', 'diagram', 'doctor', 'errors', 'exercises',
-         'fashion_mnist', 'files', 'graph', 'plot', 'preflight', 'report',
-         'training'}
+TOOLS = {'__init__', '__main__', 'bench', 'checkpoint', 'command_line',
+         'compare', 'compat', 'data', 'device', 'diagram', 'doctor', 'errors',
+         'exercises', 'fashion_mnist', 'files', 'graph', 'launch', 'plot',
+         'preflight', 'report', 'training', 'workers'}
 TESTS_OF_MANY = {'faults', 'layout'}
 
 

@@ -1,4 +1,6 @@
 """Tests of section 4.5, weight decay."""
+import re
+
 import gluon_mlp  # noqa: F401  isort: skip  (before MXNet)
 
 import numpy as onp
@@ -158,6 +160,14 @@ def test_the_script_runs(run_script, tmp_path):
     done = run_script('weight_decay', '--num-epochs', 1)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('L2 norm of w: ') == 4
+    least_squares, penalty, noise = [
+        onp.fromstring(line.split('[')[1].rstrip(']'), sep=' ') for line in
+        done.stdout.splitlines() if line.endswith(']')]
+    assert abs(penalty - noise).max() < 0.05 < abs(least_squares - noise).max()
+    largest, difference = map(float, re.findall(
+        r'w up to ([\d.]+), they differ by at most ([-.\de]+)', done.stdout
+    )[0])
+    assert 0 <= difference <= 4 * EPS * largest
     assert done.stderr == ''
     assert {path.name for path in (tmp_path / 'figures').iterdir()} == {
         f'weight_decay_{name}_{decay}.png'
@@ -165,7 +175,7 @@ def test_the_script_runs(run_script, tmp_path):
 
 
 def test_the_penalized_step_is_the_decayed_step_to_rounding():
-    """autograd and `sgd` on loss + penalty, the formula in float64.
+    """Both of `step_both_ways` are the formula in float64.
 
     `unit` rounds off once. The bound counts the roundings of the path: the
     last subtraction; the decay's four products; the sum over the batch of
@@ -174,20 +184,17 @@ def test_the_penalized_step_is_the_decayed_step_to_rounding():
     training.seed(0)
     d, n, unit = 20, 5, EPS / 2
     X, y = np.random.normal(size=(n, d)), np.random.normal(size=(n, 1))
-    w = np.random.normal(size=(d, 1))
-    w64, X64, y64 = (a.asnumpy().astype(float) for a in (w, X, y))
-    w.attach_grad()
-    with autograd.record():
-        l = (training.squared_loss(training.linreg(X, w, 0), y)
-             + LAMBD * weight_decay.l2_penalty(w))
-    l.backward()
-    training.sgd([w], LR, n)
+    start = np.random.normal(size=(d, 1))
+    w64, X64, y64 = (a.asnumpy().astype(float) for a in (start, X, y))
+    w, by_formula = weight_decay.step_both_ways(start, X, y, LR, LAMBD)
     error = X64 @ w64 - y64
     want = weight_decay.decayed_step(w64, X64.T @ error / n, LR, LAMBD)
     terms = abs(X64) @ abs(w64) + abs(y64)
     bound = unit * (abs(want) + 8 * LR * LAMBD * abs(w64) + LR / n * (
         abs(X64.T) @ ((d + 2) * terms + (n + 6) * abs(error))))
     assert (abs(w.asnumpy() - want) <= bound).all()
+    assert (abs(by_formula.asnumpy() - want) <= bound).all()
+    assert (start.asnumpy() == w64).all()
     assert (bound < 4 * unit * (abs(w64) + 1)).all()  # a last bit or two
     assert (abs(w.asnumpy() - w64) > 100 * bound).any()  # it did step
 

@@ -51,7 +51,7 @@ def print_result(result):
 def _table(result):
     table = Table('what', 'who', box=None)
     for name in ('first', 'median', 'quartiles', 'ours is', 'images/s',
-                 'GFLOP/s', 'of fastest product'):
+                 'GFLOP/s', 'of fastest product', 'peak MB'):
         table.add_column(name, justify='right')
     best = product_speed(result)
     for r in result['results']:
@@ -65,7 +65,8 @@ def _table(result):
             f'{r["median"] / ours["median"]:.2f} x as fast' if rival else '',
             f'{r["images_per_s"]:,.0f}' if r['images'] else '',
             f'{speed:.1f}' if speed else '',
-            f'{speed / best:.0%}' if speed and best else '')
+            f'{speed / best:.0%}' if speed and best else '',
+            f'{r["peak_mb"]:,.0f}' if r['peak_mb'] else '')
     return table
 
 

@@ -8,8 +8,11 @@ repetition, answered by a line of JSON.
 import importlib
 import json
 import os
+import resource
 import sys
 import time
+
+import psutil
 
 
 def main(name, arguments):
@@ -35,7 +38,18 @@ def repeat(run, wait):
     start = time.perf_counter()
     result = run()
     wait()
-    return {'seconds': time.perf_counter() - start, 'result': result}
+    return {'seconds': time.perf_counter() - start, 'result': result,
+            'peak_mb': peak_memory() / 1e6}
+
+
+def peak_memory():
+    """The most bytes that this process had, and what its children have.
+
+    Of the children (a `DataLoader`'s) only what they do not share with it.
+    """
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children = psutil.Process().children(recursive=True)
+    return peak + sum(child.memory_full_info().uss for child in children)
 
 
 if __name__ == '__main__':

@@ -1,19 +1,28 @@
 """`python -m gluon_mlp compare`: run the sections, print and write it all."""
+import contextlib
+import ctypes
 import datetime
+import multiprocessing
+import os
 import platform
+import signal
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import psutil
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
 from .. import compat, fashion_mnist
-from ..errors import DataError
+from ..errors import ChapterError, DataError
 from . import report
 from .published import quantities, sections
 from .rows import (Comparison, Row, SourceText, compare_exact,
@@ -23,6 +32,7 @@ from .rows import (Comparison, Row, SourceText, compare_exact,
 SOURCE_TEXT = {'train_concise(0), L2 norm of w': 14.670721054077148,
                'train_concise(3), L2 norm of w': 0.3454631567001343}
 MIN_CONVERGED_RUNS = 8
+WORKER_BYTES = 1e9  # what one training takes, and some more
 
 
 def compare(only, runs, quick, folder):
@@ -32,13 +42,10 @@ def compare(only, runs, quick, folder):
     """
     started = time.perf_counter()
     result = Comparison([], [], [])
-    for section in [only] if only else sections():
-        rows = compare_section(section, runs, quick)
-        result.rows += rows
-        if rows[0].runs:  # its data can be had
-            result.controls += compare_loops(section, quick)
-        if section == 'weight_decay':
-            result.source_text += compare_source_text(8 if quick else 20)
+    with workers() as start:
+        for compare_next in [start_section(section, runs, quick, start)
+                             for section in ([only] if only else sections())]:
+            compare_next(result)
     seconds = time.perf_counter() - started
     result.about = {**about(result, runs, quick), 'seconds': f'{seconds:.0f}'}
     try:  # a full disk loses no table, a closed pipe no report
@@ -48,6 +55,61 @@ def compare(only, runs, quick, folder):
         print_result(result, Console(width=_width()))
     print(f'report: {page}')
     return 0 if agrees(result) else 1
+
+
+@contextlib.contextmanager
+def workers():
+    """Processes of one thread each, for all processors; gives their `map`.
+
+    So many small trainings end sooner than one by one on all processors.
+    Raises `ChapterError` if one is killed.
+    """
+    most = int(psutil.virtual_memory().available // WORKER_BYTES)
+    pool = ProcessPoolExecutor(
+        max(1, min(compat.usable_processors(), most)),
+        mp_context=multiprocessing.get_context('spawn'),
+        initializer=_begin_worker)
+    try:
+        yield pool.map
+    except BrokenProcessPool as error:
+        raise ChapterError('a process was killed before its end; is there '
+                           f'{WORKER_BYTES / 1e9:g} GB of memory for each '
+                           'processor?') from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_worker():
+    os.environ['OMP_NUM_THREADS'] = '1'  # read when MXNet is imported
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: the parent tells
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends when the parent does
+
+
+def start_section(section, runs, quick, start=map):
+    """Start all that `section` needs; a function that gathers it.
+
+    `start` is `map` or a pool's. The function adds the section's rows,
+    controls and numbers of the source text to a `Comparison`.
+    """
+    from .control import PAIRS, control
+    from .reproduce import draw_norms, reproduce
+    n = number_of_runs(section, runs, quick)
+    ours = start(partial(reproduce, section), range(n))
+    whats = [what for slug, what in PAIRS if slug == section]
+    controls = start(partial(control, section, num_epochs=1 if quick else 10),
+                     whats)
+    draws = range((8 if quick else 20) if section == 'weight_decay' else 0)
+    norms = start(draw_norms, draws)
+
+    def gather(result):
+        rows = compare_section(section, tqdm(ours, section, n, leave=False,
+                                             disable=None))
+        result.rows += rows
+        if rows[0].runs:  # its data can be had
+            result.controls += controls
+        if draws:
+            result.source_text += compare_source_text(norms)
+    return gather
 
 
 def agrees(result):
@@ -71,25 +133,32 @@ def about(result, runs, quick):
     return texts
 
 
-def compare_section(section, runs, quick=False):
-    """The `Row` of each quantity that `section` published."""
-    from .reproduce import reproduce, rounding
-    wanted = quantities(section)
-    kinds = {q.kind for q in wanted}
+def number_of_runs(section, runs, quick):
+    """How many shuffles are compared, if `runs` were asked for."""
+    kinds = {q.kind for q in quantities(section)}
     if kinds == {'exact'}:
-        runs = 1
-    elif 'converged' in kinds and not quick:
-        runs = max(runs, MIN_CONVERGED_RUNS)
+        return 1
+    return runs if quick or 'converged' not in kinds else max(
+        runs, MIN_CONVERGED_RUNS)
+
+
+def compare_section(section, ours):
+    """The `Row` of each quantity that `section` published.
+
+    `ours` are the results of `reproduce`, one for each shuffle.
+    """
+    from .reproduce import rounding
+    wanted = quantities(section)
     try:
-        ours = [reproduce(section, shuffle)
-                for shuffle in tqdm(range(runs), section, leave=False,
-                                    disable=None)]
+        ours = list(ours)
     except DataError as error:
         print(f'{section} is not compared: {error}', file=sys.stderr)
         return [not_compared(q) for q in wanted]
     rounded = rounding(section)
-    edition = 'statistical' in kinds and fashion_mnist.load().edition
-    numbers = sum(q.count for q in wanted if q.kind != 'exact')
+    trained = [q for q in wanted if q.kind != 'exact']
+    numbers = sum(q.count for q in trained)
+    edition = (any(q.kind == 'statistical' for q in trained)
+               and fashion_mnist.load().edition)
     return [compare_exact(q, ours[0][q.what], rounded.get(q.what, 0.0))
             if q.kind == 'exact' else
             compare_runs(q, np.stack([run[q.what] for run in ours]),
@@ -103,18 +172,9 @@ def not_compared(quantity):
     return Row(quantity, nothing, nothing, 0, nothing)
 
 
-def compare_loops(section, quick=False):
-    """The `Control` of each network of `section`."""
-    from .control import PAIRS, control
-    return [control(*pair, num_epochs=1 if quick else 10)
-            for pair in PAIRS if pair[0] == section]
-
-
-def compare_source_text(draws):
-    """Where the source text's two numbers lie among `draws` of ours."""
-    from .reproduce import draw_norms
-    norms = np.array([draw_norms(seed) for seed in tqdm(
-        range(draws), 'source text', leave=False, disable=None)])
+def compare_source_text(norms):
+    """Where the source text's two numbers lie among our draws' `norms`."""
+    norms = np.array(list(norms))
     return [SourceText(what, text, norms[:, i])
             for i, (what, text) in enumerate(SOURCE_TEXT.items())]
 

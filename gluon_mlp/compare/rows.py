@@ -8,7 +8,7 @@ taken over our runs, each with a shuffle of its own.
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import stats
+from scipy import ndimage, stats
 
 from .published import Quantity
 
@@ -139,7 +139,8 @@ def compare_runs(quantity, runs, numbers, edition=BOOK_EDITION):
     """
     runs = np.asarray(runs, dtype=float)
     mean, std, half = prediction_interval(
-        runs, FALSE_ALARM / numbers, log=quantity.axis == 'log')
+        runs, FALSE_ALARM / numbers, log=quantity.axis == 'log',
+        curve=quantity.x is not None)
     if quantity.axis == 'log':  # the interval is longer above than below
         half = np.where(quantity.values < mean,
                         half * mean / (mean + half), half)
@@ -150,17 +151,23 @@ def compare_runs(quantity, runs, numbers, edition=BOOK_EDITION):
                shift)
 
 
-def prediction_interval(runs, alpha, log=False):
+def prediction_interval(runs, alpha, log=False, curve=False):
     """Mean, standard deviation and half-width for one more run.
 
     One more run lies within the half-width of the mean but for a share
     `alpha` of cases, if runs are normal (`log`: if their logarithms are; the
-    half-width is then the longer side's). Needs two runs or more.
+    half-width is then the longer side's). Needs two runs or more. `curve`:
+    `runs` (number of runs, points) are of a curve, whose spread changes
+    little from a point to the next. Few runs may lie close together at one
+    by chance, so a spread counts as the median of the five points around at
+    least.
     """
     values = np.log(runs) if log else runs
     mean, std = values.mean(axis=0), values.std(axis=0, ddof=1)
+    spread = (np.maximum(std, ndimage.median_filter(std, 5, mode='nearest'))
+              if curve else std)
     t = stats.t.ppf(1 - alpha / 2, len(runs) - 1)
-    half = t * std * np.sqrt(1 + 1 / len(runs))
+    half = t * spread * np.sqrt(1 + 1 / len(runs))
     if log:
         return (np.exp(mean), runs.std(axis=0, ddof=1),
                 np.exp(mean) * np.expm1(half))

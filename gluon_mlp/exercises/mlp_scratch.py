@@ -25,8 +25,11 @@ def exercise_1(quick=False):
 
     More units can fit more, and cost more: 795 parameters a unit, and time in
     proportion. A good number is one beyond which the validation accuracy no
-    longer gains. The table holds one run of ten epochs for each number; run
-    it with another --seed before believing small differences.
+    longer gains: here about 256, as 1,024 gain a tenth of a percent, where
+    10,000 validation images have a standard error of 0.36. The last row is
+    the best, but not worth its price; nor does it overfit in ten epochs. One
+    run for each number: try another --seed before believing small
+    differences.
     """
     sizes = (4, 64, 256) if quick else (4, 16, 64, 128, 256, 512, 1024)
     rows = _sweep([(n, {'hiddens': (n,)}) for n in sizes], quick)
@@ -42,8 +45,9 @@ def exercise_2(quick=False):
     the layer with about 0.01 sqrt(256 / 2) = 0.11 times their scale, so
     the signal, and the gradient on its way back, shrink to a tenth with
     each layer, and training starts slowly. Weights of scale
-    sqrt(2 / inputs) keep the scale through ReLU (section 4.8); with them the
-    deeper networks train as well, and whether depth helps can be asked.
+    sqrt(2 / inputs) keep the scale through ReLU (section 4.8); with them
+    depth helps: after ten epochs three layers are ahead of one by more than
+    a percent. One run each.
     """
     depths = (1, 2) if quick else (1, 2, 3)
     rows = _sweep([(f'{depth}, {name}', {'hiddens': (256,) * depth,
@@ -55,7 +59,8 @@ def exercise_2(quick=False):
     half = len(depths)
     plot(list(depths), [[row[3] for row in rows[:half]],
                         [row[3] for row in rows[half:]]], 'hidden layers',
-         'valid acc', ['scale 0.01', 'scale sqrt(2 / inputs)'])
+         'valid acc', ['scale 0.01', 'scale sqrt(2 / inputs)']
+         ).set_xticks(depths)
     save_figure('exercise_4_2_2')
     return rows
 
@@ -64,9 +69,11 @@ def exercise_3(quick=False):
     """The learning rate
 
     Too small, and ten epochs end long before the minimum; too large, and the
-    steps overshoot: the loss jumps, units die, or it diverges. The
-    best lies in between, and the table shows how wide that range is. Each
-    learning rate starts from the same weights, with the same shuffle.
+    steps overshoot: the loss jumps, units die, or it diverges. The best,
+    about 0.3, is close to that end: at 1 already the network is lost, and
+    guesses one class, a loss of ln 10 = 2.3. Going down is safer: 0.1 and
+    0.03 cost a little accuracy, 0.001 much. Each learning rate starts from
+    the same weights, with the same shuffle.
     """
     lrs = (0.01, 0.1) if quick else (0.001, 0.01, 0.03, 0.1, 0.3, 1, 3)
     rows = _sweep([(lr, {'lr': lr}) for lr in lrs], quick)
@@ -105,7 +112,7 @@ def exercise_5(quick=False):
     - They interact: the best value of one depends on the others, so they
       cannot be tuned one after the other. A larger batch takes fewer steps
       an epoch and averages away noise, so it wants a larger learning rate:
-      in the table the best lr need not be the same in each row.
+      in the table 0.1 is the best for batches of 32, and 0.3 for larger ones.
     - The outcome is noisy (weights, shuffle), has no gradient, and mixes
       kinds: numbers, sizes, choices.
     - The more settings are tried, the more the best one's validation

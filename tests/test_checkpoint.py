@@ -1,0 +1,663 @@
+"""Runs that were killed end, resumed, with the bits of a whole run."""
+import io
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+from functools import partial
+
+import gluon_mlp  # noqa: F401  isort: skip  (before MXNet)
+
+import mxnet as mx
+import numpy as onp
+import pytest
+from conftest import ROOT
+from mxnet import gluon, init, np
+
+from gluon_mlp import (
+    checkpoint,
+    command_line,
+    dropout,
+    environment,
+    kaggle_house_price,
+    mlp_concise,
+    mlp_scratch,
+    training,
+    underfit_overfit,
+    weight_decay,
+)
+from gluon_mlp.data import load_array
+from gluon_mlp.errors import CheckpointError
+from gluon_mlp.plot import plt
+
+DRAW = onp.random.RandomState(0)
+IMAGES = DRAW.rand(20, 1, 28, 28).astype('float32')
+LABELS = DRAW.randint(10, size=20).astype('int32')
+
+
+# Each section as its script trains it, on little data. They return what the
+# trainings leave behind: networks, histories, predictions.
+
+def train_on_images(net, updater, num_epochs=3):
+    return training.train_ch3(
+        net, load_array((IMAGES, LABELS), 8),
+        load_array((IMAGES[:9], LABELS[:9]), 8, is_train=False),
+        gluon.loss.SoftmaxCrossEntropyLoss(), num_epochs, updater)
+
+
+def concise(net, optimizer='sgd', **options):
+    net.initialize(init.Normal(sigma=0.01))
+    trainer = gluon.Trainer(net.collect_params(), optimizer,
+                            {'learning_rate': 0.1, **options})
+    history = train_on_images(net, trainer)
+    return history, [p.data() for p in net.collect_params().values()]
+
+
+def run_mlp_scratch():
+    params = mlp_scratch.init_params()
+    history = train_on_images(lambda X: mlp_scratch.net(X, params),
+                              partial(training.sgd, params, 0.1))
+    return history, params
+
+
+def run_mlp_concise():
+    return concise(mlp_concise.get_net())
+
+
+def run_momentum():  # no section's, but states of another form
+    return concise(mlp_concise.get_net(), momentum=0.9, wd=0.01)
+
+
+def run_underfit_overfit():
+    _, X, y = underfit_overfit.get_data(30)
+    return [underfit_overfit.train(X[:20, :columns], X[20:, :columns],
+                                   y[:20], y[20:], num_epochs, batch_size=8)
+            for columns, num_epochs in ((4, 3), (2, 3), (20, 4))]
+
+
+def run_weight_decay():
+    iters = weight_decay.load_data(12, 8, num_inputs=5)
+    return [*(weight_decay.train(lambd, *iters, 5, num_epochs=6)
+              for lambd in (0, 3)),
+            *(weight_decay.train_concise(wd, *iters, num_epochs=6)
+              for wd in (0, 3))]
+
+
+def run_dropout():
+    params = dropout.init_params()
+    scratch = train_on_images(lambda X: dropout.net(X, params),
+                              partial(training.sgd, params, 0.5))
+    net = dropout.get_net()
+    history = concise(net)
+    return [params, scratch, history, dropout.evaluate_certainty(
+        net, load_array((IMAGES, LABELS), 8, is_train=False), 5)]
+
+
+def run_environment():
+    X, y = environment.covariate_data((0, 0), 30)
+    nets = [environment.train_weighted(
+        gluon.nn.Dense(2), X, y, np.ones(30),
+        gluon.loss.SoftmaxCrossEntropyLoss(), 3, 0.1, 8) for _ in range(2)]
+    return [(net.weight.data(), net.bias.data()) for net in nets]
+
+
+def run_kaggle_house_price():
+    X = np.random.normal(size=(20, 5))
+    y = np.exp(np.random.normal(size=(20, 1)) + 10)
+    return [kaggle_house_price.k_fold(2, X, y, 3, 5, 0.1, 6),
+            kaggle_house_price.train_and_pred(X, X, y, 3, 5, 0.1, 6)]
+
+
+SECTIONS = {name[4:]: function for name, function in globals().items()
+            if name.startswith('run_')}
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing of the program catches it."""
+
+
+def bits(a):
+    """What tells arrays, numbers and their containers apart to the bit."""
+    if isinstance(a, (list, tuple)):
+        return type(a).__name__, [bits(element) for element in a]
+    if hasattr(a, 'asnumpy'):
+        a = a.asnumpy()
+    if isinstance(a, onp.ndarray):
+        return a.shape, str(a.dtype), a.tobytes()
+    return repr(a)  # of a float: exact
+
+
+def lines():
+    """The points of all figures: what the animators show."""
+    return [line.get_xydata() for number in plt.get_fignums()
+            for line in plt.figure(number).axes[0].lines]
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Run a section in a folder; what it left, and the next draws, in bits.
+
+    With `saves`, it is killed behind so many saved epochs. The numbers of
+    saved epochs are counted in `run.saved`.
+    """
+    save = checkpoint._save
+
+    def run(section, folder=None, resume=False, saves=None):
+        def count():
+            save()
+            run.saved += 1
+            if saves is not None and run.saved > saves:  # one is `start`'s
+                raise Killed
+        monkeypatch.setattr(checkpoint, '_save', count)
+        run.saved = 0
+        plt.close('all')
+        try:
+            if folder:
+                checkpoint.start(folder, section, {'seed': 5}, resume)
+            training.seed(5)
+            return bits([SECTIONS[section](), lines(), onp.random.rand(3),
+                         np.random.normal(size=3), np.random.uniform(size=3)])
+        except Killed:
+            return None
+        finally:
+            forget()
+    return run
+
+
+def forget():
+    """End the run as far as `checkpoint` goes: its lock is given back."""
+    if checkpoint.current:
+        os.close(checkpoint.current.lock)
+    checkpoint.current = None
+
+
+@pytest.fixture(autouse=True)
+def no_run_is_left():
+    yield
+    forget()
+
+
+@pytest.mark.parametrize('section', SECTIONS)
+def test_resumed_run_has_the_bits_of_one_never_stopped(section, run,
+                                                       tmp_path):
+    """Weights, histories, plots, next draws: wherever it was killed."""
+    whole = run(section, tmp_path / 'whole')
+    assert run.saved > 3
+    for saves in range(0, run.saved, max(1, run.saved // 6)):
+        folder = tmp_path / str(saves)
+        assert run(section, folder, saves=saves) is None
+        assert run(section, folder, resume=True) == whole
+        assert run.saved == len(range(saves, run_saves(section)))
+
+
+def run_saves(section):
+    """The saves of a whole run: its epochs, and one at the start."""
+    return {'mlp_scratch': 3, 'mlp_concise': 3, 'momentum': 3,
+            'underfit_overfit': 10, 'weight_decay': 24, 'dropout': 6,
+            'environment': 6, 'kaggle_house_price': 9}[section] + 1
+
+
+@pytest.mark.parametrize('section', ['dropout', 'kaggle_house_price'])
+def test_killed_after_every_epoch(section, run, tmp_path):
+    """A run of which each process lives for one epoch ends the same."""
+    whole = run(section, tmp_path / 'whole')
+    end = run(section, tmp_path, saves=1)
+    while end is None:
+        end = run(section, tmp_path, resume=True, saves=1)
+    assert end == whole
+    assert run(section, tmp_path, resume=True) == whole  # trains nothing
+    assert run.saved == 1
+
+
+@pytest.mark.parametrize('section', sorted(set(SECTIONS) - {'dropout'}))
+def test_saving_changes_no_number(section, run, tmp_path):
+    """But for dropout, whose masks are others.
+
+    Nor does it change what is drawn afterwards, where no draws are declared.
+    """
+    (_, saving), (_, plain) = run(section, tmp_path), run(section)
+    if 'mlp' in section or section == 'momentum':
+        saving, plain = saving[:3], plain[:3]
+    assert saving == plain
+
+
+def test_masks_differ_between_epochs_and_trainings(tmp_path):
+    """MXNet's stream does not restart from the same place twice."""
+    draws = []
+    checkpoint.start(tmp_path, 'dropout', {'seed': 0})
+    for _ in range(2):
+        params = [np.zeros(1)]
+        for _ in checkpoint.epochs(3, [], None, partial(print, params),
+                                   draws=True):
+            draws.append(float(np.random.uniform()))
+    assert len(set(draws)) == 6
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """The file of a run of two epochs, and what `start` says to others."""
+    params = [np.zeros(3), np.ones((2, 2))]
+    checkpoint.start(tmp_path, 'section', {'seed': 0, 'lr': 0.1})
+    history = []
+    for epoch in checkpoint.epochs(2, history, None, partial(print, params)):
+        history.append((epoch, 0.5))
+    forget()
+    return tmp_path / 'section.checkpoint'
+
+
+def refusal(folder, section='section', **settings):
+    """The one line with which a resumed run is refused."""
+    with pytest.raises(CheckpointError) as error:
+        checkpoint.start(folder, section, {'seed': 0, 'lr': 0.1, **settings},
+                         resume=True)
+    assert '\n' not in str(error.value)
+    return str(error.value)
+
+
+def test_truncated_file_is_refused(saved):
+    """At whatever length: a half-written file names itself."""
+    whole = saved.read_bytes()
+    for length in [0, 1, 64, 65, 66, *range(100, len(whole), 97),
+                   len(whole) - 1]:
+        saved.write_bytes(whole[:length])
+        assert f'{saved} is damaged' in refusal(saved.parent)
+
+
+def test_flipped_bit_is_refused(saved):
+    """Wherever it is: in the checksum, the zip's own bytes, an array."""
+    whole = saved.read_bytes()
+    for position in [*range(0, 200), *range(200, len(whole), 41)]:
+        flipped = bytearray(whole)
+        flipped[position] ^= 1 << position % 8
+        saved.write_bytes(flipped)
+        assert f'{saved} is damaged' in refusal(saved.parent)
+
+
+@pytest.mark.parametrize('settings', [
+    {'lr': 0.2}, {'seed': 1}, {'lr': 1}, {'batch_size': 8},
+    {'device': 'gpu'}], ids=str)
+def test_other_settings_are_named(saved, settings):
+    """The refusal names what differs, with both values, and no more."""
+    (name, value), = settings.items()
+    old = {'seed': 0, 'lr': 0.1}.get(name)
+    assert refusal(saved.parent, **settings) == (
+        f'{saved} is of another run: {name} {old}, here {value}')
+
+
+def test_other_section_is_named(saved):
+    """Another section's file does not pass for ours under our name."""
+    saved.rename(saved.with_name('other.checkpoint'))
+    assert refusal(saved.parent, 'other').endswith(
+        'is of another run: section section, here other')
+    assert 'there is no ' in refusal(saved.parent)
+
+
+def test_other_versions_are_named(saved, monkeypatch):
+    """What rounds otherwise cannot end with the same bits."""
+    monkeypatch.setenv('OMP_NUM_THREADS', '77')
+    monkeypatch.setattr(mx, '__version__', '3.0')
+    message = refusal(saved.parent)
+    assert 'OMP_NUM_THREADS' in message and ', here 77' in message
+    assert 'mxnet ' in message and ', here 3.0' in message
+
+
+class Trap:
+    """Unpickled, it would leave a file behind."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize('name', ['json', '0_0', '0_1'])
+def test_pickled_array_is_refused_and_not_run(saved, tmp_path, name):
+    """A file made on purpose, its checksum right, runs no code."""
+    with onp.load(io.BytesIO(saved.read_bytes()[65:])) as file:
+        arrays = dict(file)
+    arrays[name] = onp.array([Trap(tmp_path / 'run')], dtype=object)
+    buffer = io.BytesIO()
+    onp.savez(buffer, **arrays)
+    saved.write_bytes(checkpoint._digest(buffer.getvalue())
+                      + buffer.getvalue())
+    assert 'is damaged' in refusal(saved.parent)
+    assert not (tmp_path / 'run').exists()
+    buffer.seek(0)
+    with onp.load(buffer, allow_pickle=True) as file:
+        file[name]  # the trap is a real one
+    assert (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('data', [
+    b'', b'\n', b'PK', b'no checkpoint', bytes(range(256)), b'\x80\x04N.'],
+    ids=str)
+@pytest.mark.parametrize('signed', [False, True])
+def test_foreign_bytes_are_refused(saved, data, signed):
+    """Also below a checksum that is right."""
+    saved.write_bytes(checkpoint._digest(data) * signed + data)
+    assert 'is damaged' in refusal(saved.parent)
+
+
+@pytest.mark.parametrize('content', [
+    {}, [], {'settings': {}, 'trainings': [[1, 2]]}, {'settings': []}],
+    ids=str)
+def test_other_json_is_refused(saved, content):
+    """JSON of another form, in an npz that is right."""
+    buffer = io.BytesIO()
+    onp.savez(buffer, json=onp.frombuffer(json.dumps(content).encode(),
+                                          'uint8'))
+    saved.write_bytes(checkpoint._digest(buffer.getvalue())
+                      + buffer.getvalue())
+    assert 'is damaged' in refusal(saved.parent)
+
+
+@pytest.mark.parametrize('shapes', [[(1,), (2, 2)], [(3,)], [(2, 2), (3,)],
+                                    [(3,), (2, 2), (1,)]], ids=str)
+def test_other_network_is_refused(saved, shapes):
+    """No array is stretched to fit: not one of a single number either."""
+    checkpoint.start(saved.parent, 'section', {'seed': 0, 'lr': 0.1}, True)
+    params = [np.zeros(shape) for shape in shapes]
+    with pytest.raises(CheckpointError, match='does not fit the network of '
+                                              'training 1'):
+        next(checkpoint.epochs(3, [], None, partial(print, params)))
+
+
+def test_other_gluon_network_is_refused(tmp_path):
+    """Of another width or depth, before its shapes are known or after."""
+    def epochs(units, resume=False, inputs=0):
+        net = gluon.nn.HybridSequential()
+        net.add(*(gluon.nn.Dense(n, in_units=inputs) for n in units))
+        net.initialize()
+        trainer = gluon.Trainer(net.collect_params(), 'adam')
+        if not resume:
+            with mx.autograd.record():
+                l = net(np.ones((2, 4))).sum()
+            l.backward()
+            trainer.step(1)
+        checkpoint.start(tmp_path, 'section', {'seed': 0}, resume)
+        return checkpoint.epochs(2, [], None, trainer)
+    list(epochs([4]))
+    for units, inputs in ([5], 0), ([5], 4), ([4], 7), ([4, 4], 0), (
+            [4, 4], 4):
+        forget()
+        with pytest.raises(CheckpointError, match='does not fit'):
+            list(epochs(units, True, inputs))
+    forget()
+    assert list(epochs([4], True)) == []
+
+
+def test_half_written_file_of_a_killed_run_is_ignored(run, tmp_path):
+    """Killed amid a save, or before the new file takes the old one's name."""
+    whole = run('mlp_scratch', tmp_path / 'whole')
+    run('mlp_scratch', tmp_path, saves=2)
+    partial_file = tmp_path / 'mlp_scratch.partial'
+    partial_file.write_bytes(b'0' * 70)
+    assert run('mlp_scratch', tmp_path, resume=True) == whole
+    assert not partial_file.exists()
+
+
+def test_a_running_run_keeps_others_out(saved):
+    """Two runs in one folder would overwrite each other's file."""
+    settings = {'seed': 0, 'lr': 0.1}
+    checkpoint.start(saved.parent, 'section', settings, resume=True)
+    first, checkpoint.current = checkpoint.current, None
+    assert 'another run is saving in ' in refusal(saved.parent)
+    with pytest.raises(CheckpointError, match='another run is saving in '):
+        checkpoint.start(saved.parent, 'other', settings)
+    os.close(first.lock)
+    checkpoint.start(saved.parent, 'other', settings)
+
+
+def test_says_where_it_goes_on(saved, tmp_path, capsys):
+    """By epoch and training, or that nothing was trained yet."""
+    settings = {'seed': 0, 'lr': 0.1}
+    checkpoint.start(saved.parent, 'section', settings, resume=True)
+    assert capsys.readouterr().out == 'resumed after epoch 2 of training 1\n'
+    forget()
+    checkpoint.start(tmp_path / 'new', 'section', settings)
+    forget()
+    assert capsys.readouterr().out == ''
+    checkpoint.start(tmp_path / 'new', 'section', settings, resume=True)
+    assert capsys.readouterr().out == 'resumed before epoch 1\n'
+
+
+def test_full_disk_leaves_the_last_checkpoint(run, tmp_path):
+    """A file that cannot grow: one line, and the run resumes afterwards."""
+    whole = run('mlp_scratch', tmp_path / 'whole')
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100000, hard))
+    try:
+        with pytest.raises(CheckpointError) as error:
+            run('mlp_scratch', tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(error.value) == (
+        f'cannot save {tmp_path}/mlp_scratch.checkpoint: File too large; the '
+        'one before is whole: mend this, then --resume')
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [
+        'mlp_scratch.checkpoint']
+    assert run('mlp_scratch', tmp_path, resume=True) == whole
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 8 MB, mounted; skips where that is not allowed."""
+    folder = tmp_path / 'disk'
+    folder.mkdir()
+    mounted = subprocess.run(
+        ['mount', '-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', folder],
+        capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip('no small disk: ' + mounted.stderr.strip())
+    yield folder
+    forget()
+    subprocess.run(['umount', folder], check=True)
+
+
+def test_really_full_disk(run, small_disk, tmp_path):
+    """Filled up between two epochs; with room again, the run goes on."""
+    whole = run('mlp_scratch', tmp_path / 'whole')
+    run('mlp_scratch', small_disk, saves=1)
+    filler = small_disk / 'filler'
+    with pytest.raises(OSError, match='No space'):
+        filler.write_bytes(bytes(9 << 20))
+    with pytest.raises(CheckpointError, match='No space left .* the one '
+                                              'before is whole'):
+        run('mlp_scratch', small_disk, resume=True)
+    assert run.saved == 0  # found before training
+    filler.unlink()
+    assert run('mlp_scratch', small_disk, resume=True) == whole
+
+
+def test_read_only_disk(small_disk):
+    """Found when the run starts, in one line."""
+    subprocess.run(['mount', '-o', 'remount,ro', small_disk], check=True)
+    with pytest.raises(CheckpointError, match='Read-only file system'):
+        checkpoint.start(small_disk, 'section', {'seed': 0})
+    with pytest.raises(OSError, match='Read-only file system'):
+        checkpoint.start(small_disk / 'below', 'section', {'seed': 0})
+
+
+# A script that trains two networks with dropout in a moment.
+SCRIPT = '''"""A section."""
+import hashlib, os, signal, sys, time
+from gluon_mlp.command_line import BatchSize, LearningRate, NumEpochs, run
+from gluon_mlp import checkpoint, dropout
+from gluon_mlp.data import load_array
+from gluon_mlp.training import train_ch3
+from mxnet import gluon, np
+
+def kill_in(name, number):
+    """Die where `os.NAME` is called for the NUMBER-th time."""
+    function, calls = getattr(os, name), []
+    def killing(*args):
+        calls.append(args)
+        if len(calls) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args)
+    setattr(os, name, killing)
+
+def main(batch_size: BatchSize = 8, lr: LearningRate = 0.1,
+         num_epochs: NumEpochs = 10):
+    X, y = np.random.uniform(size=(30, 50)), np.arange(30) % 10
+    data_iter = load_array((X, y), batch_size)
+    digest = hashlib.sha256()
+    for _ in range(2):
+        net = dropout.get_net()
+        net.initialize()
+        trainer = gluon.Trainer(net.collect_params(), 'adam',
+                                {'learning_rate': lr})
+        history = train_ch3(net, data_iter, data_iter,
+                            gluon.loss.SoftmaxCrossEntropyLoss(), num_epochs,
+                            trainer)
+        digest.update(repr(history).encode())
+        for p in net.collect_params().values():
+            digest.update(p.data().asnumpy().tobytes())
+    print('end', digest.hexdigest())
+
+if __name__ == '__main__':
+    if 'KILL' in os.environ:
+        name, number = os.environ['KILL'].split()
+        kill_in(name, int(number))
+    run(main)
+'''
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Start SCRIPT with arguments; a process with text pipes."""
+    (tmp_path / 'section.py').write_text(SCRIPT)
+
+    def start(*args, **env):
+        return subprocess.Popen(
+            [sys.executable, 'section.py', *map(str, args)], cwd=tmp_path,
+            env={**os.environ, 'PYTHONPATH': str(ROOT), **env}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return start
+
+
+def ending(process):
+    """The last line of a script that ended well."""
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert out.splitlines()[-1].startswith('end ')
+    return out.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_killed_within_a_save(script):
+    """SIGKILL before the new file is on the disk, or has its name."""
+    whole = ending(script('--checkpoint', 'whole'))
+    for name, number in ('fsync', 4), ('replace', 4), ('replace', 14):
+        folder = f'{name} {number}'
+        process = script('--checkpoint', folder, KILL=folder)
+        process.communicate(timeout=200)
+        assert process.returncode == -signal.SIGKILL
+        process = script('--checkpoint', folder, '--resume')
+        line = process.stdout.readline()
+        assert line == (f'resumed after epoch {(number - 2) % 10} of '
+                        f'training {1 + number // 10}\n')
+        assert ending(process) == whole
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(script):
+    """SIGKILL again and again, until a run gets to its end."""
+    whole = ending(script('--checkpoint', 'whole', '--num-epochs', 60))
+    draw, process, kills = random.Random(), None, 0
+    while process is None or process.returncode:
+        process = script('--checkpoint', 'killed', '--num-epochs', 60,
+                         *['--resume'] * (process is not None))
+        read = [process.stdout.readline()  # some lines, then a moment
+                for _ in range(draw.randrange(1, 40))]
+        try:
+            process.wait(draw.random() / 20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            kills += 1
+        out, err = process.communicate(timeout=200)
+        assert err == ''
+    print(f'killed {kills} times')
+    assert kills > 1
+    assert (''.join(read) + out).splitlines()[-1] == whole
+
+
+@pytest.fixture
+def call(capsys, tmp_path, monkeypatch):
+    """Run a tiny `main` with arguments: exit code, stdout, stderr."""
+    def call(*args, main=None):
+        def training_main(batch_size: command_line.BatchSize = 256,
+                          lr: command_line.LearningRate = 0.1,
+                          num_epochs: command_line.NumEpochs = 2,
+                          path: command_line.Path = command_line.Path('a')):
+            for epoch in checkpoint.epochs(num_epochs, [], None,
+                                           partial(print, [np.ones(1)])):
+                print(f'epoch {epoch}')
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, 'argv', ['section.py', *map(str, args)])
+        monkeypatch.setattr(sys.stdout, 'reconfigure', lambda **options: None,
+                            raising=False)
+        with pytest.raises(SystemExit) as error:
+            command_line.run(main or training_main)
+        forget()
+        return error.value.code, *capsys.readouterr()
+    return call
+
+
+def test_command_line_saves_and_resumes(call, tmp_path):
+    """A folder is made; a path among the options is no hyperparameter."""
+    assert call('--checkpoint', 'a/b') == (0, 'epoch 1\nepoch 2\n', '')
+    assert (tmp_path / 'a/b/section.checkpoint').exists()
+    assert call('--checkpoint', 'a/b', '--resume', '--path', 'other') == (
+        0, 'resumed after epoch 2 of training 1\n', '')
+
+
+def test_nothing_is_saved_unasked(call, tmp_path):
+    """Without the option no file appears."""
+    assert call() == (0, 'epoch 1\nepoch 2\n', '')
+    assert [path.name for path in tmp_path.iterdir()] == ['figures']
+
+
+@pytest.mark.parametrize('args, code, words', [
+    (['--resume'], 2, '--resume needs --checkpoint DIR'),
+    (['--resume', '--checkpoint', 'none'], 1, 'there is no none/section'),
+    (['--checkpoint', 'made'], 1, 'made/section.checkpoint is there already'),
+    (['--checkpoint', __file__], 2, 'is a file'),
+    (['--checkpoint', __file__ + '/below'], 1, 'Not a directory'),
+    (['--checkpoint', '/proc/none'], 1, 'No such file'),
+    (['--checkpoint', 'made', '--resume', '--lr', '0.2'], 1,
+     'lr 0.1, here 0.2'),
+    (['--checkpoint', 'made', '--resume', '--batch-size', '255'], 1,
+     'batch_size 256, here 255'),
+    (['--checkpoint', 'made', '--resume', '--num-epochs', '3'], 1,
+     'num_epochs 2, here 3'),
+    (['--checkpoint', 'made', '--resume', '--seed', '1'], 1,
+     'seed 0, here 1')])
+def test_what_cannot_be_is_one_line_before_training(call, args, code, words):
+    """No epoch is trained, and the error says what is wrong."""
+    call('--checkpoint', 'made')
+    ended, out, err = call(*args)
+    assert (ended, out) == (code, '')
+    assert len(err.splitlines()) == 1 and err.startswith('error: ')
+    assert words in err
+
+
+def test_a_script_that_does_not_train_has_no_checkpoint(call):
+    """There the option would promise what it does not do."""
+    code, out, err = call('--checkpoint', 'a', main=lambda: print('main'))
+    assert code == 2 and out == '' and '--checkpoint' in err
+
+
+@pytest.mark.slow
+def test_real_scripts_resume(run_script, real_data, tmp_path):
+    """What 4.5 prints is the same, resumed by its own command line."""
+    args = ['weight_decay', '--num-epochs', 7, '--checkpoint', tmp_path]
+    first = run_script(*args)
+    again = run_script(*args, '--resume')
+    assert first.returncode == again.returncode == 0, again.stderr
+    assert again.stdout.splitlines() == [
+        'resumed after epoch 7 of training 4', *first.stdout.splitlines()]
