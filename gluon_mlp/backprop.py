@@ -1,6 +1,7 @@
 """4.7 Forward propagation, backward propagation, computational graphs."""
 import json
 import os
+import tempfile
 from typing import Any, NamedTuple
 
 import mxnet as mx
@@ -149,8 +150,10 @@ def peak_memory(f, repeats=3):
 
 def _peak_memory(f):
     device = mx.context.current_context()
-    mx.profiler.set_config(profile_memory=True, aggregate_stats=True,
-                           filename=os.devnull)
+    with tempfile.TemporaryDirectory() as gone:
+        # Where the profiler would write its own file when the process ends.
+        mx.profiler.set_config(profile_memory=True, aggregate_stats=True,
+                               filename=os.path.join(gone, 'profile.json'))
     npx.waitall()
     mx.profiler.set_state('run')
     mark = np.zeros(1)  # so that the count before `f` is known: the least

@@ -39,7 +39,7 @@ def written_whole(path):
         yield partial
         partial.replace(path)
     except OSError as error:
-        if error.errno is None:  # not the system's
+        if error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:

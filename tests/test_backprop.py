@@ -1,6 +1,12 @@
 """Section 4.7."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as onp
 import pytest
+from conftest import ROOT
 
 from gluon_mlp import backprop, training
 from gluon_mlp.graph import draw_computational_graph
@@ -127,3 +133,15 @@ def test_the_script_runs(run_script, tmp_path):
     names = {path.stem for path in (tmp_path / 'figures').iterdir()}
     assert names == {'backprop_graph', 'backprop_memory_layers',
                      'backprop_memory_batch_size'}
+
+
+def test_the_memorys_measure_leaves_no_file(tmp_path):
+    """The profiler would replace its file at the end, were it /dev/null."""
+    done = subprocess.run(
+        [sys.executable, '-c', 'from gluon_mlp import backprop as b; '
+         'print(b.memory(1, 2)[0] > 0)'], cwd=tmp_path, text=True,
+        capture_output=True, check=False,
+        env={**os.environ, 'PYTHONPATH': str(ROOT), 'TMPDIR': str(tmp_path)})
+    assert (done.returncode, done.stdout, done.stderr) == (0, 'True\n', '')
+    assert list(tmp_path.iterdir()) == []
+    assert Path(os.devnull).is_char_device()

@@ -367,7 +367,7 @@ def test_wrong_options_are_one_line(args, message):
 
 @pytest.mark.parametrize('options, code, message', [
     (['--lr', 'abc'], 2, "error: Invalid value for '--lr': 'abc' is not a "
-     'positive number.\n'),
+     'number from 1e-30 to 1e+30.\n'),
     pytest.param(
         ['--batch-size', 3], 1, 'error: a batch of 1 cannot be shared by 2 '
         'workers: choose another batch size, or fewer workers\n',

@@ -25,8 +25,8 @@ def test_the_first_draws_are_the_published_ones():
     assert str(features[:2]) == '[[-0.03716067]\n [-1.1468065 ]]'
     if mxnet.__version__ < '2':
         assert str(labels[:2]) == '[ 5.1432443  -0.06415121]'
-    # MXNet 2 adds up their four terms, of size 5, without the fused
-    # multiplication that spares roundings.
+    # MXNet 2 rounds otherwise where it adds up their four terms, the largest
+    # of size 5.
     assert labels[:2].tolist() == pytest.approx([5.1432443, -0.06415121],
                                                 rel=0, abs=5 * EPS)
     # The powers may differ in the last bit: they come from the C library.

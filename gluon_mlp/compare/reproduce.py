@@ -8,6 +8,7 @@ import contextlib
 import functools
 import io
 
+import mxnet as mx
 import numpy as onp
 from mxnet import gluon, init, np, npx
 
@@ -148,7 +149,7 @@ def rounding(section):
     Relative, found without the port: NumPy's float32 against its float64, on
     the same draws.
     """
-    if section == 'underfit_overfit':
+    if section == 'underfit_overfit' and mx.__version__ != '1.9.1':
         return {'labels': _rounding_of_labels()}
     if section != 'numerical_stability_and_init':
         return {}
@@ -162,8 +163,8 @@ def rounding(section):
 def _rounding_of_labels():
     """How float32 rounds each published label's sum of larger terms.
 
-    By half a unit in the last place of their sizes together: processors and
-    MXNet's versions add them up differently.
+    By half a unit in the last place of their sizes together: MXNet 1.9.1 and
+    2.0.0b1 do not round this product alike.
     """
     book = {q.what: q.values for q in quantities('underfit_overfit')}
     powers = book['features'][:, None] ** onp.arange(4)
