@@ -108,9 +108,10 @@ def exercise_1(quick=False):
     as too little of the signal arrives. Swapping asks where the noise goes.
     A unit of the first layer that is dropped takes its part from all units
     of the second, whose work is then done on a damaged input; the usual
-    advice is therefore a lower probability close to the inputs. In the table
-    compare the swapped pair's difference with the two standard errors before
-    you believe in it.
+    advice is therefore a lower probability close to the inputs. The table
+    does not bear it out, nor refute it: the swapped pair is ahead of both
+    (0.2, 0.5) and no dropout by about one standard error of the difference.
+    Only 0.8 is certainly too much.
     """
     pairs = [(0, 0), (0.2, 0.5), (0.5, 0.2), (0.5, 0.5), (0.8, 0.8)]
     results = _compare({f'{p1}, {p2}': _pair(p1, p2) for p1, p2 in pairs},
@@ -133,7 +134,7 @@ def exercise_2(quick=False):
     slower, and goes on to gain from epochs for longer: up to 100 here, where
     without it 50 do. So compare them after as many epochs as each needs, not
     after 10 for both. In the end dropout has caught up, but not overtaken:
-    the two test accuracies differ by less than seeds do. One run each;
+    the two test accuracies differ by about what seeds do. One run each;
     exercises 1 and 5 repeat them.
     """
     data, number = _load(quick), draw_seeds(1)[0]
@@ -167,8 +168,10 @@ def exercise_3(quick=False):
     that dropout adds in training is on top of it: a unit of activation h
     becomes one of variance h^2 p / (1 - p).
 
-    The variance grows as the weights learn, in both networks; the plot shows
-    in which of them more.
+    Without dropout the variance grows all along, as the weights learn; with
+    dropout it ends at little more than half of that in either layer, and in
+    the first it hardly grows at all. The noise is in proportion to the
+    activation, so learning under it has a reason to keep activations small.
     """
     data, curves, names = _load(quick), [], []
     number, num_epochs = draw_seeds(1)[0], 2 if quick else 100
@@ -183,7 +186,8 @@ def exercise_3(quick=False):
         names += [f'layer 1, {name}', f'layer 2, {name}']
     show_table(['mean variance of a unit', 'first epoch', 'last epoch'],
                [(n, c[0], c[-1]) for n, c in zip(names, curves)])
-    plot(range(1, num_epochs + 1), curves, 'epoch', 'variance', names)
+    axes = plot(range(1, num_epochs + 1), curves, 'epoch', 'variance')
+    axes.legend(names, loc='center left', bbox_to_anchor=(1, 0.5))
     save_figure('exercise_4_6_3')
     return dict(zip(names, curves))
 

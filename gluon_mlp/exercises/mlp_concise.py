@@ -24,8 +24,11 @@ def exercise_1(quick=False):
 
     Each depth has its own best learning rate, so depths are compared at
     that one, not at a common one. Initialized with variance 2 / inputs, which
-    keeps the scale of ReLU's signals from layer to layer. One run of five
-    epochs for each pair: small differences are noise.
+    keeps the scale of ReLU's signals from layer to layer. The first hidden
+    layer gains more than a percent over none. Further ones bring the training
+    loss down, the validation accuracy not up in five epochs: it jumps by a
+    percent or two between neighbours in the table. One run for each pair, so
+    do not read more into it.
     """
     depths, lrs = ((1, 2), (0.1,)) if quick else ((0, 1, 2, 3),
                                                   (0.03, 0.1, 0.3))

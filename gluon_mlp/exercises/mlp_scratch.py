@@ -88,7 +88,10 @@ def exercise_4(quick=False):
     are drawn (the learning rate evenly on a log scale), each is trained for
     a few epochs, and the best on the validation set is trained longer, beside
     the book's setting. The sweep is reduced to a dozen settings of 4 epochs,
-    which is a guess at the best rather than the best.
+    which is a guess at the best rather than the best: 512 units, lr 0.4 and
+    batches of 128 reach 0.882 on the test images after 15 epochs, where the
+    book's reaches 0.853. Part of it is the start: the weights here have scale
+    sqrt(2 / inputs), not 0.01. Costs some 200 s of one processor.
     """
     n, short, long = (3, 1, 1) if quick else (12, 4, 15)
     settings = _draw_settings(n)
@@ -139,7 +142,7 @@ def exercise_5(quick=False):
 def exercise_6(quick=False):
     """A strategy for the search: successive halving
 
-    Bad settings show early. So start many at random, train each for one
+    Hopeless settings show early. So start many at random, train each for one
     epoch, drop the worse half, train the rest as long again, and so on: most
     epochs go to the good ones. Random draws rather than a grid, since often
     few hyperparameters matter, and a grid tries few values of each. Where a
@@ -150,7 +153,10 @@ def exercise_6(quick=False):
     their curves both strategies are replayed on random subsets: halving from
     8 settings (20 epochs in all) and random search, 3 settings to the end
     (24 epochs). The mean over the replays compares them; these share the few
-    settings, so that it holds for this space, roughly.
+    settings, so that it holds for this space, roughly. Halving saves a sixth
+    of the epochs and ends no worse, but hardly better either, and both stay
+    behind the best setting: with a constant learning rate the curves of all
+    but the worst cross many times, so one epoch says little of the last.
     """
     n, num_epochs = (8, 8) if quick else (20, 8)
     curves = _curves(_draw_settings(n), num_epochs, quick)
@@ -164,7 +170,7 @@ def exercise_6(quick=False):
     rows.append(('the best of all', *[curves[:, -1].max()] * 3))
     show_table(['strategy', 'valid acc', '10 % are below', 'worst'], rows)
     plot(range(1, num_epochs + 1), list(curves), 'epoch', 'valid acc',
-         figsize=(5, 3))
+         fmts=['-'], figsize=(5, 3))
     save_figure('exercise_4_2_6')
     return {name: value for name, value, *_ in rows}
 

@@ -39,8 +39,8 @@ def exercise_1(quick=False):
             for lambd in (LAMBDS[::3] if quick else LAMBDS)]
     show_table(['lambd', 'train loss', 'test loss'], rows)
     best = min(rows, key=lambda row: row[2])
-    print(f'least test loss: at lambd = {best[0]}, {best[2] / rows[0][2]:.2g} '
-          'of that without decay')
+    print('least test loss: at lambd = {}, {:.2g} of that without decay'
+          .format(best[0], best[2] / rows[0][2]))
     lambds, *losses = zip(*rows)
     plot(range(len(rows)), losses, 'lambd', 'loss', ['train', 'test'],
          yscale='log').set_xticks(range(len(rows)), lambds)
