@@ -81,7 +81,6 @@ def workers():
 
 def _begin_worker():
     os.environ['OMP_NUM_THREADS'] = '1'  # read when MXNet is imported
-    os.environ['MXNET_ENGINE_TYPE'] = 'NaiveEngine'  # no threads beside it
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: the parent tells
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends when the parent does
 
