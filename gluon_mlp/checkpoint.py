@@ -19,6 +19,7 @@ import numpy as onp
 from mxnet import gluon
 from tqdm import tqdm
 
+from . import workers
 from .errors import CheckpointError
 
 current = None  # the `Run` that is saved, or None
@@ -50,6 +51,9 @@ def start(folder, section, settings, resume=False):
     `CheckpointError` or `OSError`, also where nothing can be written.
     """
     global current
+    if workers.launched:
+        raise CheckpointError('--checkpoint and --resume are not for the '
+                              'workers of a launch: run the script alone')
     path = folder / f'{section}.checkpoint'
     if path.exists() != resume:
         raise CheckpointError(

@@ -661,3 +661,11 @@ def test_real_scripts_resume(run_script, real_data, tmp_path):
     assert first.returncode == again.returncode == 0, again.stderr
     assert again.stdout.splitlines() == [
         'resumed after epoch 7 of training 4', *first.stdout.splitlines()]
+
+
+def test_workers_of_a_launch_are_refused(tmp_path, monkeypatch):
+    """All of them would save in one place."""
+    monkeypatch.setattr(checkpoint.workers, 'launched', True)
+    with pytest.raises(CheckpointError, match='not for the workers'):
+        checkpoint.start(tmp_path, 'section', {})
+    assert list(tmp_path.iterdir()) == []
