@@ -9,8 +9,7 @@ import numpy as onp
 import pandas as pd
 from gluon_mlp import kaggle_house_price as house
 
-# Beside the project, where a workplace may keep the real tables, which may
-# not be committed to it.
+# Beside the project the real tables may lie; they are not committed to it.
 SHARED = (Path(__file__).resolve().parents[2] / 'shared' / 'data'
           / 'kaggle_house')
 

@@ -343,7 +343,7 @@ def test_page_in_a_browser(browser, path, width):
         'mobile': width < 500})
     browser.get(path.as_uri())
     images = browser.execute_script(IMAGES)
-    assert len(images) == 19 and all(images)
+    assert len(images) == 20 and all(images)
     assert browser.execute_script(OVERFLOW) in (
         [width] * 3, [width] + [width - 15] * 2)  # with a vertical bar
     assert browser.get_log('browser') == []
