@@ -155,7 +155,8 @@ def test_every_published_curve_is_in_one_figure(comparison, page):
     assert len(drawn) == sum(q.x is not None for q in published.quantities())
     assert [r.quantity.what for r in names['underfit_overfit']['normal']] == [
         'normal/train_loss', 'normal/test_loss']
-    assert page.count('<figure>') == 18 + 2  # but 4.10's, and the source text's
+    # But for 4.10's, and with the source text's.
+    assert page.count('<figure>') == 18 + 2
 
 
 def test_a_figure_has_the_axis_of_the_book_and_both_curves(comparison):

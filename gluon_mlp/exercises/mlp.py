@@ -97,8 +97,8 @@ def exercise_3(quick=False):
     So networks of one and of the other are the same functions: replace
     sigmoid(z) by (tanh(z / 2) + 1) / 2, that is, halve the weights and the
     biases before each activation; after it, halve the weights W and add the
-    sum of the halved rows to the bias. Only training differs, as gradient descent
-    sees other parameters.
+    sum of the halved rows to the bias. Only training differs, as gradient
+    descent sees other parameters.
     """
     x = np.linspace(-8, 8, 161 if quick else 16001, dtype='float64')
     left, right = tanh(x) + 1, 2 * sigmoid(2 * x)
