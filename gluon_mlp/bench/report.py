@@ -167,6 +167,7 @@ def _draw_bars(name, rows):
     axes.bar_label(bars, map(_seconds, medians), padding=4)
     axes.margins(x=0.2)
     axes.set_xlabel('seconds')
+    axes.locator_params(axis='x', nbins=5)  # so that labels stay apart
     return _save(f'bench_{name}')
 
 
