@@ -20,7 +20,8 @@ def compare(
             min=3, show_default='8, or 3 with --quick',
             help='Shuffles for what depends on them.')] = None,
         quick: Annotated[bool, typer.Option(
-            '--quick', help='Fewer shuffles, so wide intervals.')] = False,
+            '--quick',
+            help='Fewer epochs and shuffles, so wide intervals.')] = False,
         report: Annotated[Path, typer.Option(
             metavar='DIR', file_okay=False, writable=True,
             help='Folder for the report.')] = Path('report')):

@@ -31,6 +31,7 @@ from gluon_mlp.compare.published import Quantity
 from gluon_mlp.compare.rows import Comparison, Control, Row, SourceText
 from gluon_mlp.errors import DataError
 from mxnet import gluon, init
+from numpy.testing import assert_array_equal
 
 NAN = float('nan')
 COUNTS = {'mlp': 229, 'mlp_scratch': 29, 'mlp_concise': 29,
@@ -62,6 +63,35 @@ def test_all_the_numbers_of_the_chapter_are_there():
     assert {section: sum(q.count for q in published.quantities(section))
             for section in COUNTS} == COUNTS
     assert sum(q.count for q in published.quantities()) == 1307
+
+
+def test_the_first_epochs_of_fashion_mnist_are_those_of_all():
+    for q, whole in zip(published.quantities(num_epochs=5),
+                        published.quantities()):
+        n = 5 if whole.kind == 'statistical' else None
+        assert_array_equal(q.values, whole.values[:n] if n else whole.values)
+        assert q.x == (whole.x[:n] if whole.x else None)
+    numbers = sum(q.count for q in published.quantities(num_epochs=5))
+    assert numbers == 1307 - 12 * 5  # twelve curves
+
+
+def test_quick_says_what_it_left_out():
+    rows = [command.not_compared(q)
+            for q in published.quantities('mlp_scratch', 5)]
+    text = command.left_out(Comparison(rows, [], []), 3)
+    assert 'all but 3 of the shuffles' in text
+    assert '15 numbers (epochs 6 to 10' in text
+    assert '15 numbers' not in command.left_out(Comparison([], [], []), 3)
+
+
+@pytest.mark.slow
+def test_fewer_epochs_are_the_first_ones(real_data):
+    """Of 4.2's three curves."""
+    one, two = (reproduce.reproduce('mlp_scratch', num_epochs=n)
+                for n in (1, 2))
+    for name in training.Epoch._fields:
+        assert one[name].shape == (1,) and two[name].shape == (2,)
+        assert_array_equal(one[name], two[name][:1])
 
 
 def test_every_quantity_has_its_kind_digits_and_axis():

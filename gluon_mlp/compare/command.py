@@ -24,7 +24,7 @@ from tqdm import tqdm
 from .. import compat, fashion_mnist
 from ..errors import ChapterError, DataError
 from . import report
-from .published import quantities, sections
+from .published import NUM_EPOCHS, quantities, sections
 from .rows import (Comparison, Row, SourceText, compare_exact,
                    compare_runs)
 
@@ -32,6 +32,7 @@ from .rows import (Comparison, Row, SourceText, compare_exact,
 SOURCE_TEXT = {'train_concise(0), L2 norm of w': 14.670721054077148,
                'train_concise(3), L2 norm of w': 0.3454631567001343}
 MIN_CONVERGED_RUNS = 8
+QUICK_EPOCHS = 5  # of Fashion-MNIST
 WORKER_BYTES = 1e9  # what one training takes, and some more
 
 
@@ -94,16 +95,17 @@ def start_section(section, runs, quick, start=map):
     from .control import PAIRS, control
     from .reproduce import draw_norms, reproduce
     n = number_of_runs(section, runs, quick)
-    ours = start(partial(reproduce, section), range(n))
+    num_epochs = QUICK_EPOCHS if quick else NUM_EPOCHS
+    ours = start(partial(reproduce, section, num_epochs=num_epochs), range(n))
     whats = [what for slug, what in PAIRS if slug == section]
-    controls = start(partial(control, section, num_epochs=1 if quick else 10),
-                     whats)
+    controls = start(partial(control, section,
+                             num_epochs=1 if quick else NUM_EPOCHS), whats)
     draws = range((runs if quick else 20) if section == 'weight_decay' else 0)
     norms = start(draw_norms, draws)
 
     def gather(result):
         rows = compare_section(section, tqdm(ours, section, n, leave=False,
-                                             disable=None))
+                                             disable=None), num_epochs)
         result.rows += rows
         if rows[0].runs:  # its data can be had
             result.controls += controls
@@ -130,7 +132,23 @@ def about(result, runs, quick):
         texts['data'] = ('Fashion-MNIST, edition of '
                          + fashion_mnist.load().edition)
     texts['runs'] = f'{runs} shuffles' + (', --quick' if quick else '')
+    if quick:
+        texts['left out'] = left_out(result, runs)
     return texts
+
+
+def left_out(result, runs):
+    """What `--quick` left out of the sections in `result`, in a line."""
+    slugs = {row.quantity.section for row in result.rows}
+    numbers = sum(whole.count - begun.count for whole, begun in zip(
+        quantities(), quantities(num_epochs=QUICK_EPOCHS))
+        if whole.section in slugs)
+    text = f'all but {runs} of the shuffles'
+    if numbers:
+        text += (f', {numbers} numbers (epochs {QUICK_EPOCHS + 1} to '
+                 f'{NUM_EPOCHS} of training on Fashion-MNIST), all but the '
+                 'first epoch of the controls')
+    return text
 
 
 def number_of_runs(section, runs, quick):
@@ -142,13 +160,14 @@ def number_of_runs(section, runs, quick):
         runs, MIN_CONVERGED_RUNS)
 
 
-def compare_section(section, ours):
+def compare_section(section, ours, num_epochs=NUM_EPOCHS):
     """The `Row` of each quantity that `section` published.
 
-    `ours` are the results of `reproduce`, one for each shuffle.
+    `ours` are the results of `reproduce`, one for each shuffle, with this
+    `num_epochs`.
     """
     from .reproduce import rounding
-    wanted = quantities(section)
+    wanted = quantities(section, num_epochs)
     try:
         ours = list(ours)
     except DataError as error:
@@ -189,7 +208,8 @@ def print_result(result, console):
     console.print(table)
     for c in result.controls:
         console.print(f'control {c.section} {c.what}: the book\'s own loop, '
-                      f'{c.num_epochs} epochs: histories differ by '
+                      f'{c.num_epochs} epoch{"s" * (c.num_epochs > 1)}: '
+                      'histories differ by '
                       f'{c.history:.2g}, weights by {c.weights:.2g} '
                       f'(allowed {c.allowed:.2g})', soft_wrap=True)
     for t in result.source_text:
@@ -202,6 +222,9 @@ def print_result(result, console):
         console.print(f'{section}: {count_text(result, section)}',
                       soft_wrap=True)
     console.print(f'total: {count_text(result)}', soft_wrap=True)
+    if 'left out' in result.about:
+        console.print(f"left out by --quick: {result.about['left out']}",
+                      soft_wrap=True)
 
 
 def _width():

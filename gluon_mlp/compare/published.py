@@ -4,7 +4,7 @@ They lie in `published.json`, with where they come from, the date, and to how
 many digits each is known. `Quantity.tolerance` turns the digits into numbers.
 """
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
@@ -14,6 +14,8 @@ import numpy as np
 # points, and the axes of a figure 2.5 inches high are 138.6 points high.
 # Three coordinates make a value: the point's own and two tick marks'.
 SVG_RESOLUTION = 3 * 0.5e-6 / 138.6
+
+NUM_EPOCHS = 10  # of each training on Fashion-MNIST
 
 
 @dataclass
@@ -65,13 +67,18 @@ def about():
     return _read()['about']
 
 
-def quantities(section=None):
-    """All published quantities, or those of a section, in its order."""
-    return [Quantity(slug, q['what'], q['kind'], q['digits'],
-                     np.array(q['values'], dtype=float), q.get('x'),
-                     q.get('axis', 'linear'), q.get('span', 0.0))
-            for slug, rows in _read()['numbers'].items() for q in rows
-            if section in (None, slug)]
+def quantities(section=None, num_epochs=NUM_EPOCHS):
+    """All published quantities, or those of a section, in its order.
+
+    The curves of training on Fashion-MNIST up to epoch `num_epochs`.
+    """
+    found = [Quantity(slug, q['what'], q['kind'], q['digits'],
+                      np.array(q['values'], dtype=float), q.get('x'),
+                      q.get('axis', 'linear'), q.get('span', 0.0))
+             for slug, rows in _read()['numbers'].items() for q in rows
+             if section in (None, slug)]
+    return [replace(q, values=q.values[:num_epochs], x=q.x[:num_epochs])
+            if q.kind == 'statistical' else q for q in found]
 
 
 def sections():

@@ -15,22 +15,24 @@ from mxnet import gluon, init, np, npx
 from .. import (data, dropout, kaggle_house_price, mlp, mlp_concise,
                 mlp_scratch, numerical_stability_and_init, plot, training,
                 underfit_overfit, weight_decay)
-from .published import quantities
+from .published import NUM_EPOCHS, quantities
 
 npx.set_np()
 
 
-def reproduce(section, shuffle=0):
+def reproduce(section, shuffle=0, num_epochs=NUM_EPOCHS):
     """The numbers of `section`, a slug: a dictionary of NumPy arrays.
 
     The keys and shapes are those of its published quantities. `shuffle`
-    seeds the order of the batches.
+    seeds the order of the batches; `num_epochs` is of each training on
+    Fashion-MNIST.
     """
     training.seed(0)
     onp.random.seed(shuffle)
+    args = [num_epochs] if section in FASHION_MNIST else []
     with contextlib.redirect_stdout(io.StringIO()):
         try:
-            return SECTIONS[section]()
+            return SECTIONS[section](*args)
         finally:
             plot.plt.close('all')
 
@@ -63,40 +65,40 @@ def _kept(section, numbers):
             for what, curve in numbers.items()}
 
 
-def _mlp_scratch():
+def _mlp_scratch(num_epochs):
     params = mlp_scratch.init_params()
-    return _train_ch3(lambda X: mlp_scratch.net(X, params), 0.1,
+    return _train_ch3(lambda X: mlp_scratch.net(X, params), 0.1, num_epochs,
                       lambda batch_size: training.sgd(params, 0.1, batch_size))
 
 
-def _mlp_concise():
+def _mlp_concise(num_epochs):
     net = mlp_concise.get_net()
     net.initialize(init.Normal(sigma=0.01))
-    return _train_ch3(net, 0.1)
+    return _train_ch3(net, 0.1, num_epochs)
 
 
-def _dropout():
+def _dropout(num_epochs):
     X = np.arange(16).reshape(2, 8)
     numbers = {f'dropout_layer/{p}': dropout.dropout_layer(X, p).asnumpy()
                for p in (0, 0.5, 1)}
     params = dropout.init_params()
     scratch = _train_ch3(
-        lambda X: dropout.net(X, params, 0.2, 0.5), 0.5,
+        lambda X: dropout.net(X, params, 0.2, 0.5), 0.5, num_epochs,
         lambda batch_size: training.sgd(params, 0.5, batch_size))
     net = dropout.get_net(0.2, 0.5)
     net.initialize(init.Normal(sigma=0.01))
-    concise = _train_ch3(net, 0.5)
+    concise = _train_ch3(net, 0.5, num_epochs)
     return {**numbers, **_prefixed('scratch', scratch),
             **_prefixed('concise', concise)}
 
 
-def _train_ch3(net, lr, updater=None):
-    """The history of ten epochs at batch size 256."""
+def _train_ch3(net, lr, num_epochs, updater=None):
+    """The history at batch size 256."""
     updater = updater or gluon.Trainer(net.collect_params(), 'sgd',
                                        {'learning_rate': lr})
     history = training.train_ch3(
         net, *data.load_data_fashion_mnist(256),
-        gluon.loss.SoftmaxCrossEntropyLoss(), 10, updater)
+        gluon.loss.SoftmaxCrossEntropyLoss(), num_epochs, updater)
     return {name: onp.array([getattr(epoch, name) for epoch in history])
             for name in training.Epoch._fields}
 
@@ -207,3 +209,4 @@ SECTIONS = {'mlp': _mlp, 'mlp_scratch': _mlp_scratch,
             'weight_decay': _weight_decay, 'dropout': _dropout,
             'numerical_stability_and_init': _numerical_stability_and_init,
             'kaggle_house_price': _kaggle_house_price}
+FASHION_MNIST = ('mlp_scratch', 'mlp_concise', 'dropout')
