@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
@@ -351,6 +352,7 @@ def _draw_curves(rows):
         axes[0].set_yscale(rows[0].quantity.axis)
         _legend(axes[0], max(2, len(rows)))
         axes[-1].set_xlabel(_xlabel(rows[0]))
+        axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     return axes[0].figure
 
 
