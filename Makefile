@@ -12,6 +12,8 @@ EXPERIMENTAL := 3.13
 
 STAMP = $(VENV)/.complete
 RUN = $(VENV)/bin/python
+# Most tests are small processes: a few run at once, each in a GB at most.
+PYTEST = $(RUN) -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 .PHONY: all help env data compare bench doctor test test-slow test-pythons \
 	test-mxnet2 clean FORCE $(SECTIONS)
@@ -70,10 +72,10 @@ doctor: env  ## what this machine has, what is wrong, and the mend
 	$(RUN) -m gluon_mlp doctor
 
 test: env  ## the tests, but for the slow ones
-	$(RUN) -m pytest
+	$(PYTEST)
 
 test-slow: env  ## the slow tests: whole trainings, wrong ports, bench
-	$(RUN) -m pytest -m slow
+	$(PYTEST) -m slow
 
 test-pythons:  ## test on every Python of 3.9 to 3.12 that is here
 	@failed=; for version in $(PYTHONS); do \
