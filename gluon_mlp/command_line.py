@@ -52,7 +52,7 @@ BatchSize = Annotated[int, typer.Option(
 LearningRate = Annotated[float, typer.Option(
     click_type=_number(1e-30), metavar='FLOAT', help='Learning rate.')]
 NumGpus = Annotated[int, typer.Option(
-    min=1, max=MOST, help='GPUs that share each batch, with --device gpu.')]
+    min=1, max=MOST, help='GPUs that share each batch, on device gpu.')]
 WeightDecay = Annotated[float, typer.Option(
     click_type=_number(0), metavar='FLOAT', help='Weight decay.')]
 DropProbability = Annotated[float, typer.Option(
