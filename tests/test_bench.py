@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gluon_mlp.bench import command, pytorch, report, timing
+from gluon_mlp.bench import command, ours, pytorch, report, timing
+from gluon_mlp.data import load_array
 from gluon_mlp.errors import ChapterError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,6 +54,26 @@ def test_quick_run_of_a_section(tmp_path, real_data):
     assert f'{book["median"] / ours["median"]:.2f} x as fast' in ran.stdout
     assert (tmp_path / 'bench_epochs.png').stat().st_size > 0
     report.print_against(result, report.read_json(tmp_path / 'bench.json'))
+
+
+@pytest.mark.parametrize('hybridize', [True, False])
+def test_blocks_are_compiled_as_a_user_gets_them(monkeypatch, hybridize):
+    """What is timed is `train_ch3`'s loss, compiled; or all of it eager."""
+    X, y = np.zeros((2, 784), 'float32'), np.zeros(2, 'int32')
+    batches = load_array((X, y), 1)
+    monkeypatch.setattr(ours.data, 'load_data_fashion_mnist',
+                        lambda batch_size: (batches, batches))
+    seen = []
+    monkeypatch.setattr(ours.training, 'train_epoch_ch3',
+                        lambda net, train_iter, loss, updater: seen.append(
+                            [block._active for block in (net, loss)]))
+    runs = [ours.sized_step(1, 4, 2, hybridize)]
+    if hybridize:
+        runs += [ours.step('mlp_concise', 'concise', 2),
+                 ours.epoch('mlp_concise', 'concise')]
+    for run, _ in runs:
+        run()
+    assert seen == [[hybridize] * 2] * len(runs)
 
 
 def test_flop_of_a_step():
