@@ -172,10 +172,8 @@ def _parts(net, loss, updater, train_iter, num_batches):
         seconds[name] += (now - start) / num_batches
         start = now
 
-    metric = training.Accumulator(3)
-    batches = iter(train_iter)
-    for _ in range(num_batches):
-        X, y = next(batches)
+    outputs = []
+    for X, y in islice(train_iter, num_batches):
         lap('data')
         with autograd.record():
             y_hat = net(X)
@@ -185,6 +183,9 @@ def _parts(net, loss, updater, train_iter, num_batches):
         lap('backward')
         updater(X.shape[0])
         lap('update')
-        metric.add(l.sum(), training.accuracy(y_hat, y), y.size)
-        lap('metrics')
+        outputs.append((l, y_hat, y))
+    l, y_hat, y = (np.concatenate(arrays) for arrays in zip(*outputs))
+    l.asnumpy().sum(dtype='float64')
+    float(training.accuracy(y_hat, y))
+    lap('metrics')
     return seconds
