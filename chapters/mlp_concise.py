@@ -1,6 +1,8 @@
 """4.3 Concise implementation of multilayer perceptrons."""
-from gluon_mlp.command_line import BatchSize, LearningRate, NumEpochs, run
+from gluon_mlp.command_line import (BatchSize, LearningRate, NumEpochs,
+                                    NumGpus, run)
 from gluon_mlp.data import load_data_fashion_mnist
+from gluon_mlp.device import get_devices, on_devices
 from gluon_mlp.mlp_concise import get_net
 from gluon_mlp.plot import save_figure
 from gluon_mlp.training import train_ch3
@@ -8,14 +10,16 @@ from mxnet import gluon, init
 
 
 def main(batch_size: BatchSize = 256, lr: LearningRate = 0.1,
-         num_epochs: NumEpochs = 10):
+         num_epochs: NumEpochs = 10, num_gpus: NumGpus = 1):
     net = get_net()
-    net.initialize(init.Normal(sigma=0.01))
+    devices = get_devices(num_gpus)
+    net.initialize(init.Normal(sigma=0.01), ctx=devices)
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     trainer = gluon.Trainer(net.collect_params(), 'sgd',
                             {'learning_rate': lr})
     train_iter, test_iter = load_data_fashion_mnist(batch_size)
-    train_ch3(net, train_iter, test_iter, loss, num_epochs, trainer)
+    train_ch3(on_devices(net, devices), train_iter, test_iter, loss,
+              num_epochs, trainer)
     save_figure('mlp_concise')
 
 

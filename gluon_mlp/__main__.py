@@ -50,7 +50,7 @@ def doctor(figures: Annotated[Path, typer.Option(
 def bench(
         section: Annotated[Optional[str], typer.Option(
             help='Only this one, by its slug, or "chapter": all of 4.1 to '
-                 '4.6 at once.')] = None,
+                 '4.6 at once, on the CPU, in ten minutes.')] = None,
         device: Annotated[Device, typer.Option(
             help='Where to compute.')] = Device.cpu,
         repeats: Annotated[Optional[int], typer.Option(
@@ -72,6 +72,8 @@ def bench(
     if section not in (None, CHAPTER, *NETWORKS):
         raise typer.BadParameter(f'{section!r} is not timed; these are: '
                                  + ', '.join([*NETWORKS, CHAPTER]))
+    if section == CHAPTER and device is Device.gpu:
+        raise typer.BadParameter("the book's chapter knows no --device gpu")
     check_folder(output)
     return run(section, device.value, repeats or (3 if quick else 7), quick,
                output, against)

@@ -51,6 +51,8 @@ BatchSize = Annotated[int, typer.Option(
     min=1, max=MOST, help='Examples a minibatch.')]
 LearningRate = Annotated[float, typer.Option(
     click_type=_number(1e-30), metavar='FLOAT', help='Learning rate.')]
+NumGpus = Annotated[int, typer.Option(
+    min=1, max=MOST, help='GPUs that share each batch, on device gpu.')]
 WeightDecay = Annotated[float, typer.Option(
     click_type=_number(0), metavar='FLOAT', help='Weight decay.')]
 DropProbability = Annotated[float, typer.Option(
@@ -158,8 +160,7 @@ def _run_section(main, options, seed, device, figures, show, checkpoint=None,
                  resume=False):
     """Run `main(**options)` on `device`, its figures in `figures`."""
     import matplotlib
-    if resume and not checkpoint:
-        raise typer.BadParameter('--resume needs --checkpoint DIR')
+    _check(device, checkpoint, resume, options.get('num_gpus', 1))
     if not show:
         matplotlib.use('agg')
     elif matplotlib.get_backend().lower() == 'agg':
@@ -177,6 +178,17 @@ def _run_section(main, options, seed, device, figures, show, checkpoint=None,
         main(**options)
     if show:
         plot.plt.show()
+
+
+def _check(device, checkpoint, resume, num_gpus):
+    """Raise `BadParameter` for options that do not go together."""
+    if resume and not checkpoint:
+        raise typer.BadParameter('--resume needs --checkpoint DIR')
+    if num_gpus > 1 and device is Device.cpu:
+        raise typer.BadParameter('--num-gpus needs --device gpu')
+    if num_gpus > 1 and checkpoint:
+        raise typer.BadParameter('--checkpoint is for one device: leave out '
+                                 '--num-gpus')
 
 
 def _start_checkpoint(folder, resume, **options):

@@ -1,20 +1,25 @@
-"""The device to compute on, tried before it is used."""
+"""The devices to compute on, tried before they are used."""
 import subprocess
 import sys
 
 import mxnet as mx
+from mxnet import gluon, np, npx
 
+from . import workers
 from .errors import DeviceError
+
+npx.set_np()
 
 KERNEL = ('import gluon_mlp, mxnet as mx; '
           'print((mx.nd.ones(2, ctx=mx.gpu({})) + 1).asnumpy())')
 
 
-def get_device(name):
-    """The context of 'cpu' or 'gpu'. Raises `DeviceError`.
+def get_device(name, number=0):
+    """The context of 'cpu', or of the 'gpu' of a number (from 0).
 
     A GPU has to run a kernel first, in a process of its own: MXNet counts
     GPUs too for which it has no machine code, and these may crash it.
+    Raises `DeviceError`.
     """
     if name == 'cpu':
         return mx.cpu()
@@ -23,13 +28,49 @@ def get_device(name):
             'MXNet sees no GPU: it needs one of compute capability 8.9 or '
             'less and the package mxnet-cu112 or mxnet-cu117 instead of '
             'mxnet (see README); use --device cpu')
-    fault = try_kernel(0)
+    fault = try_kernel(number)
     if fault:
         raise DeviceError(
-            "this GPU cannot run MXNet's kernels (the wheels have machine "
-            'code for compute capabilities up to 8.9, not for Hopper or '
-            f'newer: {fault}); use --device cpu')
-    return mx.gpu(0)
+            f"GPU {number} cannot run MXNet's kernels (the wheels have "
+            'machine code for compute capabilities up to 8.9, not for Hopper '
+            f'or newer: {fault}); use --device cpu')
+    return mx.gpu(number)
+
+
+def get_devices(n):
+    """The contexts to train on: for 1 the current one, else `n` GPUs.
+
+    Raises `DeviceError` where there are fewer, or one fails its kernel.
+    """
+    if n == 1:
+        return [mx.current_context()]
+    if workers.launched:
+        raise DeviceError('the workers of a launch have one device each: '
+                          'leave out --num-gpus')
+    if num_gpus() < n:
+        raise DeviceError(f'MXNet sees only {num_gpus()} of {n} GPUs: choose '
+                          'a smaller --num-gpus')
+    return [get_device('gpu', number) for number in range(n)]
+
+
+def on_devices(net, devices):
+    """`net` as a function of a batch X that `devices` share (12.6).
+
+    `net` is initialized on these contexts. The outputs come together where
+    X is, so that the loss does not see the difference, and a `Trainer` sums
+    the gradients over the devices. Nothing waits.
+    """
+    if len(devices) == 1:
+        return net
+
+    def outputs(X):
+        n = len(X)
+        if n < len(devices):  # none may have nothing to do
+            X = np.concatenate([X] * len(devices))
+        shards = gluon.utils.split_and_load(X, devices, even_split=False)
+        y_hat = [net(shard) for shard in shards]
+        return np.concatenate([part.as_in_ctx(X.ctx) for part in y_hat])[:n]
+    return outputs
 
 
 def num_gpus():

@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from gluon_mlp.bench import command, pytorch, report, timing
+from gluon_mlp import underfit_overfit, weight_decay
+from gluon_mlp.bench import chapter, command, ours, pytorch, report, timing
+from gluon_mlp.data import load_array
 from gluon_mlp.errors import ChapterError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +58,26 @@ def test_quick_run_of_a_section(tmp_path, real_data):
     report.print_against(result, report.read_json(tmp_path / 'bench.json'))
 
 
+@pytest.mark.parametrize('hybridize', [True, False])
+def test_blocks_are_compiled_as_a_user_gets_them(monkeypatch, hybridize):
+    """What is timed is `train_ch3`'s loss, compiled; or all of it eager."""
+    X, y = np.zeros((2, 784), 'float32'), np.zeros(2, 'int32')
+    batches = load_array((X, y), 1)
+    monkeypatch.setattr(ours.data, 'load_data_fashion_mnist',
+                        lambda batch_size: (batches, batches))
+    seen = []
+    monkeypatch.setattr(ours.training, 'train_epoch_ch3',
+                        lambda net, train_iter, loss, updater: seen.append(
+                            [block._active for block in (net, loss)]))
+    runs = [ours.sized_step(1, 4, 2, hybridize)]
+    if hybridize:
+        runs += [ours.step('mlp_concise', 'concise', 2),
+                 ours.epoch('mlp_concise', 'concise')]
+    for run, _ in runs:
+        run()
+    assert seen == [[hybridize] * 2] * len(runs)
+
+
 def test_flop_of_a_step():
     """Of the products by hand: three for each layer, but the first's two."""
     assert command.flop((784, 256, 10), train=False) == 2 * (
@@ -83,7 +106,7 @@ sys.stdin.readline()
 print('{}', flush=True)
 for line in sys.stdin:
     open(sys.argv[1], 'a').write(who)
-    reply = {'seconds': 1, 'result': None}
+    reply = {'seconds': 1, 'result': None, 'peak_mb': 1}
     print(json.dumps({'error': 'broken'} if error else reply), flush=True)
 '''
 
@@ -110,6 +133,64 @@ def test_rivals_take_turns(echo):
     a, b = timing.measure([rival('A'), rival('B', repeats=1)], 3)
     assert echo.read_text() == 'AB' + 'AB' + 'A' + 'A'
     assert [len(a), len(b)] == [4, 2]
+
+
+def test_chapter_has_no_warm_up(echo, capsys):
+    """Ours, the book's, and twice ours; the report says so."""
+    name, rivals, _ = command.chapter()
+    rivals = [r._replace(arguments={'who': r.who[0], 'error': False})
+              for r in rivals]
+    result = made_up()
+    command.run_job((name, rivals, {}), 7, result)
+    assert echo.read_text() == 'ob' + 'o' + 'o'
+    assert [(r['first'], r['times']) for r in result['results']] == [
+        (None, [1, 1, 1]), (None, [1])]
+    report.print_result(result)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()
+            if 'all of 4.1 to 4.6' in line]
+    assert [row[5:9] for row in rows] == [['ours', '3', '1', 's'],
+                                          ['book', '1', '1', 's']]
+
+
+def test_chapter_is_the_same_work_for_both(monkeypatch):
+    """As many epochs and evaluations in ours as in the book's, as printed.
+
+    Nothing is computed here but a batch in each 100 epochs of 4.4 and 4.5,
+    which tells their networks the shapes.
+    """
+    from d2l import mxnet as d2l
+    counts = Counter()
+
+    def count(what, result):
+        return lambda *args: counts.update([what]) or result
+
+    class Batches:
+        def __init__(self, arrays, batch_size, is_train=True):
+            self.batch = [a[:batch_size] for a in arrays]
+
+        def __iter__(self):
+            counts['epochs'] += 1
+            if counts['epochs'] % 100 == 0:
+                yield self.batch
+
+    for module in (d2l, underfit_overfit, weight_decay):
+        monkeypatch.setattr(module, 'load_array', Batches)
+        monkeypatch.setattr(module, 'evaluate_loss', count('losses', 1))
+    for module in (d2l, chapter.training):
+        monkeypatch.setattr(module, 'train_epoch_ch3',
+                            count('epochs', (0.4, 0.8)))
+        monkeypatch.setattr(module, 'evaluate_accuracy',
+                            count('accuracies', 0.8))
+    for module in (d2l, ours.data):
+        monkeypatch.setattr(module, 'load_data_fashion_mnist',
+                            lambda batch_size: (None, None))
+    for who in (chapter.ours, chapter.book):
+        counts.clear()
+        run, _ = who()
+        assert run() == 0.8
+        assert counts == {'epochs': 4 * 10 + (400 + 400 + 1500) + 4 * 100,
+                          'accuracies': 4 * 10,
+                          'losses': 2 * (21 + 21 + 76 + 4 * 20)}
 
 
 def test_a_rival_that_fails_is_told_and_the_others_go_on(echo):
@@ -243,6 +324,7 @@ def test_threads_are_all_powers_of_two_and_all(monkeypatch):
 @pytest.mark.parametrize('args, said', [
     (['--section', 'mlp'], "'mlp' is not timed; these are: mlp_scratch"),
     (['--repeats', 0], '0 is not in the range'),
+    (['--section', 'chapter', '--device', 'gpu'], 'knows no --device gpu'),
     (['--against', 'nowhere.json'], 'does not exist')])
 def test_wrong_options(args, said, tmp_path):
     ran = run_bench(*args, '--output', tmp_path / 'out')

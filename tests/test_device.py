@@ -1,11 +1,19 @@
-"""A device is tried before it is used."""
+"""A device is tried before it is used; several share each batch."""
+import re
+import runpy
 import subprocess
 
 import mxnet as mx
+import numpy as onp
 import pytest
+from conftest import ROOT
+from mxnet import gluon, init, np
 
-from gluon_mlp import device
+from gluon_mlp import device, mlp_concise, plot, training
+from gluon_mlp.data import ArrayIter
 from gluon_mlp.errors import DeviceError
+
+CPUS = [mx.cpu(i) for i in range(3)]  # they stand for GPUs here
 
 
 @pytest.fixture
@@ -66,3 +74,121 @@ def test_gpu_that_hangs(monkeypatch, one_gpu):
     monkeypatch.setattr(subprocess, 'run', run)
     with pytest.raises(DeviceError, match='did not finish'):
         device.get_device('gpu')
+
+
+def train(devices, num_examples, batch_size):
+    """Train the network of 4.3 on made-up images: history and parameters."""
+    generator = onp.random.default_rng(0)
+    X = generator.integers(256, size=(num_examples, 1, 28, 28), dtype='uint8')
+    y = generator.integers(10, size=num_examples, dtype='int32')
+    training.seed(0)
+    net = mlp_concise.get_net()
+    net.initialize(init.Normal(sigma=0.01), ctx=devices)
+    trainer = gluon.Trainer(net.collect_params(), 'sgd',
+                            {'learning_rate': 0.1})
+    history = training.train_ch3(
+        device.on_devices(net, devices), ArrayIter([X, y], batch_size, True),
+        ArrayIter([X, y], batch_size, False),
+        gluon.loss.SoftmaxCrossEntropyLoss(), 3, trainer)
+    return history, list(net.collect_params().values())
+
+
+@pytest.mark.parametrize('num_devices', [2, 3])
+@pytest.mark.parametrize('num_examples, batch_size', [
+    (60, 12), (103, 10), (101, 10), (20, 1)])
+def test_several_devices_train_as_one_does(num_devices, num_examples,
+                                           batch_size):
+    """The same history and weights, to float32's rounding.
+
+    Batches that the devices divide, that they do not divide, and with fewer
+    examples than devices. Each device ends with the same weights.
+    """
+    history, params = train(CPUS[:num_devices], num_examples, batch_size)
+    one_history, one_params = train(CPUS[:1], num_examples, batch_size)
+    onp.testing.assert_allclose(history, one_history, rtol=1e-6)
+    for param, one_param in zip(params, one_params):
+        first, *others = [data.asnumpy() for data in param.list_data()]
+        assert [data.ctx for data in param.list_data()] == CPUS[:num_devices]
+        largest = abs(first).max()
+        onp.testing.assert_allclose(first, one_param.data().asnumpy(),
+                                    rtol=0, atol=2e-6 * largest)
+        for other in others:
+            onp.testing.assert_array_equal(other, first)
+
+
+@pytest.mark.parametrize('num_examples, shares', [
+    (6, [2, 2, 2]), (5, [2, 2, 1]), (2, [2, 2, 2]), (1, [1, 1, 1])])
+def test_each_device_has_a_share(num_examples, shares):
+    """All compute at once; outputs come back in order, where X is."""
+    seen = []
+
+    def net(X):
+        seen.append((X.ctx, len(X)))
+        return X * 2
+
+    X = np.arange(num_examples * 4).reshape(num_examples, 4)
+    y_hat = device.on_devices(net, CPUS)(X)
+    assert seen == list(zip(CPUS, shares))
+    onp.testing.assert_array_equal(y_hat.asnumpy(), X.asnumpy() * 2)
+    assert y_hat.ctx == X.ctx
+
+
+def test_one_device_gets_the_network_itself():
+    """The default run is what it was: the current context, nothing split."""
+    net = mlp_concise.get_net()
+    with mx.cpu(1):
+        assert device.get_devices(1) == [mx.cpu(1)]
+    assert device.on_devices(net, CPUS[:1]) is net
+
+
+def test_each_of_several_gpus_is_tried(monkeypatch):
+    """Two of three are taken; where the second fails, it is named."""
+    monkeypatch.setattr(mx.context, 'num_gpus', lambda: 3)
+    tried = []
+    monkeypatch.setattr(device, 'try_kernel', tried.append)
+    assert device.get_devices(2) == [mx.gpu(0), mx.gpu(1)]
+    assert tried == [0, 1]
+    monkeypatch.setattr(device, 'try_kernel',
+                        lambda number: 'no image' if number else None)
+    with pytest.raises(DeviceError, match='GPU 1 cannot run .*no image'):
+        device.get_devices(2)
+
+
+def test_too_few_gpus(one_gpu):
+    with pytest.raises(DeviceError, match='only 1 of 2 GPUs: choose'):
+        device.get_devices(2)
+
+
+def test_a_worker_of_a_launch_has_one_device(monkeypatch):
+    monkeypatch.setattr(device.workers, 'launched', True)
+    with pytest.raises(DeviceError, match='launch .*leave out --num-gpus'):
+        device.get_devices(2)
+
+
+@pytest.mark.parametrize('args, said', [
+    ([], '--num-gpus needs --device gpu'),
+    (['--device', 'gpu', '--checkpoint', 'kept'],
+     '--checkpoint is for one device'),
+    (['--num-gpus', '0'], "--num-gpus': 0 is not in the range")])
+def test_several_gpus_with_other_options(run_script, args, said):
+    """What does not go together is one line and exit code 2."""
+    ran = run_script('mlp_concise', '--num-gpus', 2, *args)
+    assert ran.returncode == 2 and ran.stdout == ''
+    assert len(ran.stderr.splitlines()) == 1 and said in ran.stderr
+
+
+def test_script_of_4_3_on_several_devices(monkeypatch, capsys, real_data,
+                                          tmp_path):
+    """It prints the losses and accuracies that it does on one device."""
+    monkeypatch.setattr(device, 'get_devices', lambda n: CPUS[:n])
+    monkeypatch.setattr(plot, 'folder', tmp_path)
+    main = runpy.run_path(str(ROOT / 'chapters/mlp_concise.py'))['main']
+    printed = []
+    for num_gpus in (1, 2):
+        training.seed(0)
+        main(num_epochs=1, num_gpus=num_gpus)
+        line, = re.findall('epoch 1: .*', capsys.readouterr().out)
+        printed.append([float(number) for number in
+                        re.findall(r'\d\.\d{4}', line)])
+    assert len(printed[0]) == 3
+    onp.testing.assert_allclose(*printed, atol=2e-4)

@@ -9,9 +9,9 @@ process; `ours`, `pytorch`: what is timed there; `command`: all of it, as
 - `about`: machine, versions, settings and date, texts or numbers;
 - `results`: a list of `what` was timed, by `who` ('ours', 'book', 'PyTorch
   eager' ...), `x` (the batch size, hidden units or threads of a sweep, else
-  null), seconds as `first` (the first call, apart), `times`, `median`, `q1`
-  and `q3` (quartiles); `images` and `flop` of one repetition or null, from
-  which follow `images_per_s` and `gflop_per_s`; `accuracy`, of the test data
-  after each epoch, or null;
+  null), seconds as `first` (the first call, if it is apart, else null),
+  `times`, `median`, `q1` and `q3` (quartiles); `images` and `flop` of one
+  repetition or null, from which follow `images_per_s` and `gflop_per_s`;
+  `accuracy`, of the test data after each epoch, or null;
 - `missing`: rivals that could not run: `what`, `who`, `why`.
 """

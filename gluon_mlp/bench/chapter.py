@@ -96,12 +96,12 @@ def _weight_decay():
 
 
 def _scratch(lambd):
-    """The network, its loss with the penalty, and its updater."""
+    """The network, its loss, what it minimizes, and its updater."""
     from d2l import mxnet as d2l
     w, b = np.random.normal(scale=1, size=(200, 1)), np.zeros(1)
     for param in (w, b):
         param.attach_grad()
-    return (lambda X: d2l.linreg(X, w, b),
+    return (lambda X: d2l.linreg(X, w, b), d2l.squared_loss,
             lambda y_hat, y: (d2l.squared_loss(y_hat, y)
                               + lambd * (w ** 2).sum() / 2),
             lambda n: d2l.sgd([w, b], 0.003, n))
@@ -115,15 +115,16 @@ def _concise(wd):
                             {'learning_rate': 0.003, 'wd': wd})
     for param in net.collect_params('.*bias').values():
         param.wd_mult = 0
-    return net, gluon.loss.L2Loss(), trainer.step
+    loss = gluon.loss.L2Loss()
+    return net, loss, loss, trainer.step
 
 
-def _fit(net, loss, update, train_iter, test_iter):
+def _fit(net, loss, objective, update, train_iter, test_iter):
     from d2l import mxnet as d2l
     for epoch in range(1, 101):
         for X, y in train_iter:
             with autograd.record():
-                l = loss(net(X), y)
+                l = objective(net(X), y)
             l.backward()
             update(len(X))
         if epoch % 5 == 0:

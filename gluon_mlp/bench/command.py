@@ -37,9 +37,7 @@ def bench(section, device, repeats, quick, folder, against=None):
     fashion_mnist.load()  # fetched once, before its readers start
     result = {'schema': 1, 'about': about(device, repeats, quick),
               'results': [], 'missing': []}
-    jobs = [chapter()] if section == CHAPTER else [
-        job for slug in ([section] if section else NETWORKS)
-        for job in jobs_of(slug, device, quick)]
+    jobs = jobs_of(section, device, quick)
     for job in tqdm(jobs, 'bench', leave=False, disable=None):
         run_job(job, repeats, result)
     result['about']['seconds'] = round(time.perf_counter() - started)
@@ -74,14 +72,18 @@ def about(device, repeats, quick):
             'date': datetime.datetime.now().isoformat(timespec='minutes')}
 
 
-def jobs_of(slug, device, quick):
-    """What to time of a section: functions of repeats, and their names."""
+def jobs_of(section, device, quick):
+    """What to time, of all sections if None: name, rivals and numbers."""
+    if section == CHAPTER:
+        return [chapter()]
     jobs = []
-    for what in NETWORKS[slug]:
-        jobs += [epochs(slug, what, device, quick),
-                 steps(slug, what, device, quick)]
-    if slug == 'mlp_concise':
-        jobs += sweeps(device, quick)
+    for slug in [section] if section else NETWORKS:
+        for what in NETWORKS[slug]:
+            jobs += [epochs(slug, what, device, quick),
+                     steps(slug, what, device, quick)]
+        if slug == 'mlp_concise':
+            jobs += [products(device, quick), parts(device),
+                     *sweeps(device, quick)]
     return jobs
 
 
@@ -105,6 +107,8 @@ def rows(name, rival, replies, numbers):
         return [row(f'{name}: {part}', rival.who, [v[part] for v in values],
                     numbers.get(part, {})) for part in values[0]]
     seconds = [reply['seconds'] for reply in replies]
+    if not rival.warm_up:
+        seconds = [None, *seconds]
     peak = max(reply['peak_mb'] for reply in replies)
     if values[0] is None:
         return [row(name, rival.who, seconds, numbers, peak)]
@@ -144,11 +148,15 @@ def check_accuracy(name, accuracies, published):
 
 
 def chapter():
-    """All that 4.1 to 4.6 train: ours and the book's, once each."""
+    """All that 4.1 to 4.6 train: ours and the book's.
+
+    No warm-up, which would be lost in minutes: ours, book's, twice ours.
+    """
     best = published_test_acc('mlp_concise', 'concise').max()
     return 'all of 4.1 to 4.6', [
-        Rival('ours', 'chapter:ours', {}, 1),
-        Rival('book', 'chapter:book', {}, 1)], {'test_acc': [best]}
+        Rival('ours', 'chapter:ours', {}, 3, warm_up=False),
+        Rival('book', 'chapter:book', {}, 1, warm_up=False)
+    ], {'test_acc': [best]}
 
 
 def epochs(slug, what, device, quick):
@@ -192,8 +200,8 @@ def steps(slug, what, device, quick):
     ], {'images': images, 'flop': images * flop(SIZES[slug])}
 
 
-def sweeps(device, quick):
-    """What is timed on 4.3's network only."""
+def products(device, quick):
+    """The products of matrices in a step of 4.3, and a large one."""
     shapes = {'X W1': (BATCH, 784, 256, False, False),
               'dW1': (784, BATCH, 256, True, False),
               'H W2': (BATCH, 256, 10, False, False),
@@ -202,17 +210,25 @@ def sweeps(device, quick):
               'square': (1024, 1024, 1024, False, False)}
     arguments = {'shapes': shapes, 'num_repeats': 20 if quick else 100,
                  'device': device}
-    jobs = [('product', [Rival('MXNet', 'ours:products', arguments),
-                         Rival('PyTorch', 'pytorch:products', arguments)],
-             {name: {'flop': 2 * m * k * n}
-              for name, (m, k, n, *_) in shapes.items()})]
-    jobs.append(('part of a step',
-                 [Rival('ours', 'ours:parts', {
-                     'section': 'mlp_concise', 'what': 'concise',
-                     'num_batches': 40, 'device': device})], {}))
-    jobs.append(sized(device, 'eager or hybridized', None, [
+    return 'product', [
+        Rival('MXNet', 'ours:products', arguments),
+        Rival('PyTorch', 'pytorch:products', arguments)
+    ], {name: {'flop': 2 * m * k * n}
+        for name, (m, k, n, *_) in shapes.items()}
+
+
+def parts(device):
+    """The parts of a step of 4.3."""
+    return 'part of a step', [Rival('ours', 'ours:parts', {
+        'section': 'mlp_concise', 'what': 'concise', 'num_batches': 40,
+        'device': device})], {}
+
+
+def sweeps(device, quick):
+    """The loop on 4.3's network, eager too, over sizes and threads."""
+    jobs = [sized(device, 'eager or hybridized', None, [
         (how, {'hybridize': how == 'hybridized'}, None)
-        for how in ('eager', 'hybridized')]))
+        for how in ('eager', 'hybridized')])]
     for batch_size in BATCH_SIZES[::4 if quick else 1]:
         jobs.append(sized(device, 'batch size', batch_size, [
             ('ours', {}, None)], batch_size=batch_size))

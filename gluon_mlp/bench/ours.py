@@ -22,13 +22,20 @@ def epoch(section, what, device='cpu', batch_size=256):
         training.seed(0)
         net, updater, _ = PAIRS[section, what][0]()
     train_iter, test_iter = data.load_data_fashion_mnist(batch_size)
-    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    loss = _loss()
 
     def run():
         with ctx:
             training.train_epoch_ch3(net, train_iter, loss, updater)
             return float(training.evaluate_accuracy(net, test_iter))
     return run, npx.waitall
+
+
+def _loss(hybridize=True):
+    """The loss, compiled as `train_ch3` does it."""
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    loss.hybridize(hybridize)
+    return loss
 
 
 def book_epoch(section, what, batch_size=256):
@@ -70,10 +77,10 @@ def step(section, what, num_batches, device='cpu'):
         training.seed(0)
         net, updater, _ = PAIRS[section, what][0]()
         batches = _batches(256, num_batches)
-    return _steps(net, batches, updater, ctx)
+    return _steps(net, batches, _loss(), updater, ctx)
 
 
-def sized_step(batch_size, num_hiddens, num_batches, hybridize=None,
+def sized_step(batch_size, num_hiddens, num_batches, hybridize,
                device='cpu'):
     """Our loop on the network of 4.3 with other sizes."""
     ctx = get_device(device)
@@ -82,17 +89,14 @@ def sized_step(batch_size, num_hiddens, num_batches, hybridize=None,
         net = nn.HybridSequential()
         net.add(nn.Dense(num_hiddens, activation='relu'), nn.Dense(10))
         net.initialize(init.Normal(sigma=0.01))
-        if hybridize:
-            net.hybridize()
+        net.hybridize(hybridize, static_alloc=True, static_shape=True)
         trainer = gluon.Trainer(net.collect_params(), 'sgd',
                                 {'learning_rate': 0.1})
         batches = _batches(batch_size, num_batches)
-    return _steps(net, batches, trainer, ctx)
+    return _steps(net, batches, _loss(hybridize), trainer, ctx)
 
 
-def _steps(net, batches, updater, ctx):
-    loss = gluon.loss.SoftmaxCrossEntropyLoss()
-
+def _steps(net, batches, loss, updater, ctx):
     def run():
         with ctx:
             training.train_epoch_ch3(net, batches, loss, updater)
@@ -148,7 +152,7 @@ def parts(section, what, num_batches, device='cpu'):
     if isinstance(updater, gluon.Trainer):
         updater = updater.step
     train_iter, _ = data.load_data_fashion_mnist(256)
-    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    loss = _loss()
 
     def run():
         with ctx:
@@ -168,10 +172,8 @@ def _parts(net, loss, updater, train_iter, num_batches):
         seconds[name] += (now - start) / num_batches
         start = now
 
-    metric = training.Accumulator(3)
-    batches = iter(train_iter)
-    for _ in range(num_batches):
-        X, y = next(batches)
+    outputs = []
+    for X, y in islice(train_iter, num_batches):
         lap('data')
         with autograd.record():
             y_hat = net(X)
@@ -181,6 +183,9 @@ def _parts(net, loss, updater, train_iter, num_batches):
         lap('backward')
         updater(X.shape[0])
         lap('update')
-        metric.add(l.sum(), training.accuracy(y_hat, y), y.size)
-        lap('metrics')
+        outputs.append((l, y_hat, y))
+    l, y_hat, y = (np.concatenate(arrays) for arrays in zip(*outputs))
+    l.asnumpy().sum(dtype='float64')
+    float(training.accuracy(y_hat, y))
+    lap('metrics')
     return seconds

@@ -50,8 +50,8 @@ def print_result(result):
 
 def _table(result):
     table = Table('what', 'who', box=None)
-    for name in ('first', 'median', 'quartiles', 'ours is', 'images/s',
-                 'GFLOP/s', 'of fastest product', 'peak MB'):
+    for name in ('first', 'runs', 'median', 'quartiles', 'ours is',
+                 'images/s', 'GFLOP/s', 'of fastest product', 'peak MB'):
         table.add_column(name, justify='right')
     best = product_speed(result)
     for r in result['results']:
@@ -60,7 +60,8 @@ def _table(result):
         rival = ours and ours is not r
         speed = r['gflop_per_s']
         table.add_row(
-            name, r['who'], _seconds(r['first']), _seconds(r['median']),
+            name, r['who'], _seconds(r['first']), str(len(r['times'])),
+            _seconds(r['median']),
             f'{_seconds(r["q1"])} - {_seconds(r["q3"])}',
             f'{r["median"] / ours["median"]:.2f} x as fast' if rival else '',
             f'{r["images_per_s"]:,.0f}' if r['images'] else '',
@@ -71,6 +72,8 @@ def _table(result):
 
 
 def _seconds(seconds):
+    if seconds is None:
+        return ''
     for factor, unit in ((1, 's'), (1e3, 'ms')):
         if seconds * factor >= 1:
             return f'{seconds * factor:.3g} {unit}'

@@ -23,6 +23,7 @@ class Rival(NamedTuple):
     arguments: dict
     repeats: int = None   # fewer than the others, for a slow one
     threads: int = None   # else as compat sets it
+    warm_up: bool = True  # whether a first call is not counted
 
 
 class BenchError(ChapterError):
@@ -30,17 +31,17 @@ class BenchError(ChapterError):
 
 
 def measure(rivals, repeats):
-    """Time `rivals` in turn, `repeats` times after a first call.
+    """Time `rivals` in turn, `repeats` times after the warm-up.
 
-    Returns for each its replies, the first call's first, or the text of why
-    it could not run.
+    Returns for each its replies, the warm-up's first, or the text of why it
+    could not run.
     """
     with ExitStack() as stack:
         workers = [stack.enter_context(start(rival)) for rival in rivals]
         replies = [[ask(worker)] for worker in workers]  # starts, one by one
         for turn in range(1 + repeats):
             for rival, worker, got in zip(rivals, workers, replies):
-                if 'error' not in got[-1] and turn <= (
+                if 'error' not in got[-1] and turn < rival.warm_up + (
                         rival.repeats or repeats):
                     got.append(ask(worker))
         for worker in workers:
@@ -75,7 +76,10 @@ def ask(worker):
 
 
 def summary(times):
-    """Median and quartiles of `times`, which begin with the first call."""
+    """Median and quartiles of `times`, which begin with the first call.
+
+    That is None where there was no warm-up.
+    """
     first, *times = times
     q1, median, q3 = np.percentile(times, [25, 50, 75])
     return {'first': first, 'times': times, 'median': median, 'q1': q1,
