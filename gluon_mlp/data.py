@@ -1,4 +1,6 @@
 """The book's data iterators, over arrays in memory (3.2, 3.3, 3.5)."""
+import copy
+
 import numpy as onp
 from mxnet import current_context, nd, np, npx
 
@@ -53,6 +55,12 @@ class ArrayIter:
             chunk = [_to_mxnet(a[order[i:i + step]]) for a in self.arrays]
             for j in range(0, len(chunk[0]), batch_size):
                 yield tuple(a[j:j + batch_size] for a in chunk)
+
+    def in_chunks(self):
+        """The same examples in batches of thousands, for what sums them."""
+        chunks = copy.copy(self)
+        chunks.batch_size = max(CHUNK, self.batch_size)
+        return chunks
 
     def _take_part(self, order):
         """The part's examples of each batch, and how many of a whole one."""

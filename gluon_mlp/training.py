@@ -8,7 +8,7 @@ from mxnet.base import MXNetError
 from tqdm import tqdm
 
 from . import checkpoint, compat
-from .data import get_fashion_mnist_labels
+from .data import ArrayIter, get_fashion_mnist_labels
 from .errors import DataError, NonFiniteLossError
 from .plot import Animator, in_notebook, show_images
 from .workers import part, share, sum_gradients, total
@@ -82,6 +82,8 @@ def accuracy(y_hat, y):
 
 def evaluate_accuracy(net, data_iter):
     """The share of examples that `net` classifies correctly (3.6)."""
+    if isinstance(data_iter, ArrayIter):
+        data_iter = data_iter.in_chunks()  # few large operators
     metric = Accumulator(2)  # correct predictions, examples
     for X, y in part(data_iter):
         metric.add(accuracy(net(X), y), y.size)

@@ -72,6 +72,17 @@ def test_wrong_arguments(arrays, batch_size, message):
         ArrayIter(arrays, batch_size, shuffle=True)
 
 
+@pytest.mark.parametrize('batch_size, sizes', [
+    (256, [4096, 904]), (4500, [4500, 500])])
+def test_chunks_have_the_same_examples(batch_size, sizes):
+    """In the same order, in larger batches; the iterator keeps its own."""
+    data_iter = ArrayIter([onp.arange(5000)], batch_size, shuffle=False)
+    chunks = [X.asnumpy() for X, in data_iter.in_chunks()]
+    assert [len(X) for X in chunks] == sizes
+    assert onp.concatenate(chunks).tolist() == list(range(5000))
+    assert len(next(iter(data_iter))[0]) == batch_size
+
+
 def test_synthetic_data_is_linear_with_small_noise():
     """y - Xw - b has mean 0 and scale 0.01 (within 5 standard errors)."""
     w = np.array([[2.0], [-3.4]])

@@ -128,8 +128,9 @@ def test_evaluation_weighs_examples_not_batches(data):
     X, y = data[0], data[1].asnumpy()
     net = new_net()
     o = net(X).asnumpy().astype(float)
-    assert evaluate_accuracy(net, our_iter(data)) == (
-        (o.argmax(axis=1) == y).mean())
+    for data_iter in (our_iter(data), list(our_iter(data))):
+        assert evaluate_accuracy(net, data_iter) == (
+            (o.argmax(axis=1) == y).mean())
 
     def first_output_loss(y_hat, y):
         return squared_loss(y_hat[:, 0], y)
