@@ -16,7 +16,7 @@ from ..kaggle_house_price import (
 )
 from ..plot import plot, save_figure
 from ..training import check_finite
-from . import show_table
+from . import plot_dots, show_table
 
 npx.set_np()
 
@@ -86,15 +86,22 @@ def _logs(X, y, quick, num_hiddens=(), dropout=0, k=5, num_epochs=40,
     return (train_l, valid_l), [valid for _, valid in errors]
 
 
-def _table(results, what=''):
+def _table(results, what='', figure=None):
     """Print {name: ((train, valid), folds)}; returns {name: (train, valid)}.
 
-    Beside them the standard error of the mean of the folds.
+    Beside them the standard error of the mean of the folds. Plots the means
+    and the folds where there is a name for the `figure`.
     """
     show_table([what, 'train log rmse', 'valid log rmse', '+-'], [
         (name, *map(float, means),
          float(onp.std(folds, ddof=1) / len(folds) ** 0.5))
         for name, (means, folds) in results.items()])
+    if figure:
+        means, folds = zip(*results.values())
+        plot_dots(list(results), [*zip(*means), *zip(*folds)], 'log rmse',
+                  ['train', 'valid', 'valid, one fold'],
+                  fmts=['o', 'mx', *['C2.'] * len(folds[0])])
+        save_figure(figure)
     return {name: tuple(map(float, means))
             for name, (means, _) in results.items()}
 
@@ -127,18 +134,20 @@ def exercise_1(quick=False):
 def exercise_2(quick=False):
     """Train on the logarithm of the price
 
-    The score is the error of log price. Squared error of log price is then
-    the score itself, while squared error of the price is ruled by the most
+    The score is the error of log price. Mean squared error of log price is
+    the score's square, while squared error of the price is ruled by the most
     expensive houses: 10% of 500,000 dollars weighs 25 times 10% of 100,000.
     exp(f(x)) is positive by itself, so nothing has to be clipped, and a
     linear f means that a feature multiplies the price (a garage adds 10%)
     instead of adding dollars. Trained so, the numbers are of size 1 and the
     learning rate need not be 5. What one gives up: exp of the mean logarithm
-    is the median, below the mean price.
+    is the geometric mean (the median, were prices log-normal), which lies
+    below the mean price.
     """
     X, y = _arrays(*_load(quick))
     return _table({'price': _prices(X, y, quick),
-                   'logarithm': _logs(X, y, quick)}, 'trained on')
+                   'logarithm': _logs(X, y, quick)}, 'trained on',
+                  'exercise_4_10_2')
 
 
 def _fill(tables, how):
@@ -172,11 +181,11 @@ def exercise_3(quick=False):
     for skewed features the median, and for counts of what is not there 0,
     may serve better; best is to know why a value is missing.
 
-    Measured: on the data as it is, then with the living area hidden for the
-    largest three houses in ten. Read the differences against the standard
-    errors: in the real table other columns tell much of what one cell does
-    not (the areas of the floors add up to the living area), so that even a
-    wrong mean, printed first, need not cost much.
+    Measured: on the data as it is, then with the living area hidden for
+    those three houses in ten where it is largest. Read the differences
+    against the standard errors: in the real table other columns tell much
+    of what one cell does not (the areas of the floors add up to the living
+    area), so that even a wrong mean, printed first, need not cost much.
     """
     tables = _load(quick)
     cases = {name: _fill(tables, name)
@@ -193,7 +202,8 @@ def exercise_3(quick=False):
     cases['large hidden, indicator'] = _fill(hidden, 'indicator')
     return {'mean area': (float(area.mean()), float(left)), **_table(
         {name: _logs(*_arrays(*case), quick)
-         for name, case in cases.items()}, 'missing becomes')}
+         for name, case in cases.items()}, 'missing becomes',
+        'exercise_4_10_3')}
 
 
 def exercise_4(quick=False):
@@ -237,7 +247,8 @@ def exercise_5(quick=False):
               '64, 64, dropout 0.5': {'num_hiddens': (64, 64),
                                       'dropout': 0.5}}
     means = _table({name: _logs(X, y, quick, **model)
-                    for name, model in models.items()}, 'hidden units')
+                    for name, model in models.items()},
+                   'hidden units', 'exercise_4_10_5')
     best = min(means, key=lambda name: means[name][1])
     print(f'best: {best}')
     return {**means, 'best': best}
@@ -278,4 +289,4 @@ def exercise_6(quick=False):
                 results[f'{name}, {target}'] = fit(X, y, quick)
             except NonFiniteLossError:
                 print(f'{name}, {target}: diverged')
-    return _table(results)
+    return _table(results, figure='exercise_4_10_6')
