@@ -72,6 +72,7 @@ def plot_dots(names, xs, xlabel, legend=None, fmts=('o', 'mx'), **kwargs):
     axes = plot(xs, [range(len(names))] * len(xs), xlabel, '', legend,
                 fmts=fmts, figsize=(5, 1 + 0.3 * len(names)), **kwargs)
     axes.set_yticks(range(len(names)), names)
+    axes.margins(y=0.15)
     axes.invert_yaxis()
     return axes
 

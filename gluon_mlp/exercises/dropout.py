@@ -353,7 +353,7 @@ def exercise_7(quick=False):
         'none': _pair(0, 0), 'dropout': drop,
         'gaussian': {**drop, 'net': add_noise, 'noise': gaussian_noise},
         'exchange': {**half, 'net': add_noise, 'noise': exchange_noise}},
-        quick, 4, 'exercise_4_6_7')
+        quick, 8, 'exercise_4_6_7')
     verdicts = {}
     for name in ('gaussian', 'exchange'):
         difference = results[name][1] - results['dropout'][1]

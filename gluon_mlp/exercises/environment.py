@@ -67,7 +67,9 @@ def exercise_1(quick=False):
     A model of it: the engine tells good pages from bad by two features,
     content, which cannot be faked, and keywords, which tell more but can be
     bought; the owners of bad pages buy just enough of them, up to a limit.
-    Each round the engine trains on the pages as they now are.
+    Each round the engine trains on the pages as they now are. It learns to
+    trust keywords less: on the pages that it trains on it gets worse, on
+    those that it then meets better, and the two draw near each other.
     """
     n = 500 if quick else 5000
     X, y = _draw_pages(n)
@@ -117,8 +119,8 @@ def exercise_2(quick=False):
     kind, n / 2 are hit on average, with the variance n q (1 - q): at most
     the n / 4 of as many fair coins, whose p-value is therefore on the safe
     side. A linear classifier sees a shift of the mean only. One of the
-    variances with equal means escapes it: for that it needs features such
-    as the squares (the last rows), or a network.
+    variances with equal means mostly escapes it: for that it needs features
+    such as the squares (the last rows), or a network.
 
     The table: how often a shift is claimed at the level 0.05, with 200
     inputs of each kind. Without a shift that ought to be 5 in 100 at most.

@@ -165,8 +165,9 @@ def exercise_3(quick=False):
         results[name] = curve[-1]
         print(f'a gradient of norm 1, {len(curve) - 1} layers on: '
               f'{curve[-1]:.2e} ({name})')
-    plot(range(len(curve)), list(curves.values()), 'layer',
-         'norm of the gradient', list(curves), yscale='log')
+    axes = plot(range(len(curve)), list(curves.values()), 'layer',
+                'norm of the gradient', yscale='log')
+    axes.legend(curves, loc='center left', bbox_to_anchor=(1, 0.5))
     save_figure('exercise_4_8_3')
     return results
 
@@ -224,7 +225,9 @@ def exercise_4(quick=False):
 
     Below: five hidden layers started too small, by Xavier, and too large,
     with plain SGD of one learning rate and with LARS of one; a loss that is
-    not finite counts as diverged.
+    not finite counts as diverged. LARS saves the start that diverges, and
+    only begins to move the one that is too small: ten epochs do not make up
+    for a good initialization.
     """
     data, number, results = _load(quick), draw_seeds(1)[0], {}
     for name, initializer in (('sigma 0.01', init.Normal(0.01)),
