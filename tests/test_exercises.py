@@ -139,9 +139,9 @@ def test_noise_of_dropped_weights_and_activations(small):
 
 def test_gaussian_noise_has_the_mean_and_variance_of_dropout():
     seed(0)
-    H = dropout.gaussian_noise(np.ones((1000, 100)), 0.2).asnumpy()
-    assert H.mean() == pytest.approx(1, abs=0.01)
-    assert H.var() == pytest.approx(0.2 / 0.8, rel=0.03)
+    H = dropout.gaussian_noise(np.full((1000, 100), 3.), 0.2).asnumpy()
+    assert H.mean() == pytest.approx(3, abs=0.03)
+    assert H.var() == pytest.approx(9 * 0.2 / 0.8, rel=0.03)
 
 
 def test_exchange_takes_the_neighbours_activation_of_the_same_unit():

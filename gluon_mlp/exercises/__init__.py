@@ -69,8 +69,10 @@ def plot_dots(names, xs, xlabel, legend=None, fmts=('o', 'mx'), **kwargs):
     `xs` has for each kind of dots a list as long as `names`; `kwargs` are
     `plot`'s. Returns the axes.
     """
-    axes = plot(xs, [range(len(names))] * len(xs), xlabel, '', legend,
-                fmts=fmts, figsize=(5, 1 + 0.3 * len(names)), **kwargs)
+    axes = plot(xs, [range(len(names))] * len(xs), xlabel, '', fmts=fmts,
+                figsize=(5, 1 + 0.3 * len(names)), **kwargs)
+    if legend:  # beside the dots, which may be anywhere
+        axes.legend(legend, loc='center left', bbox_to_anchor=(1, 0.5))
     axes.set_yticks(range(len(names)), names)
     axes.margins(y=0.15)
     axes.invert_yaxis()

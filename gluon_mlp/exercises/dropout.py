@@ -236,20 +236,33 @@ def exercise_5(quick=False):
     Both limit what the weights can express, and each takes away some of the
     overfitting that the other could have taken: gains that fight the same
     error cannot simply add up. The table gives each gain in test accuracy
-    over training with neither, the gain of both together, and the sum that
-    adding up would have given; the standard errors say what is noise.
+    over training with neither, its standard error, the gain of both
+    together, and the sum that adding up would have given.
+
+    Here there is nothing to add up: no gain exceeds its standard error. A
+    network that has learned 1,000 images by heart is 19 percent worse on
+    others, and neither of the two mends that. Nor does a stronger decay:
+    with a lambd of 0.01 the training accuracy comes down to 0.96, and the
+    test accuracy does not go up.
     """
     none, drop, lambd = _pair(0, 0), _pair(0.2, 0.5), 1e-3
     results = _compare({
         'neither': none, 'dropout': drop, 'weight decay':
         {**none, 'lambd': lambd}, 'both': {**drop, 'lambd': lambd}}, quick, 3,
         'exercise_4_6_5')
-    base = results['neither'][1]
-    gains = {name: results[name][1] - base
+    gains = {name: _difference(results, name, 'neither')
              for name in ('dropout', 'weight decay', 'both')}
-    gains['sum of the two'] = gains['dropout'] + gains['weight decay']
-    show_table(['', 'gain in test acc'], list(gains.items()))
+    total = gains['dropout'][0] + gains['weight decay'][0]
+    show_table(['', 'gain in test acc', '+-'],
+               [*((name, *gain) for name, gain in gains.items()),
+                ('sum of the two', total, '')])
     return {**results, 'gains': gains}
+
+
+def _difference(results, a, b):
+    """Of the mean test accuracies of `_compare`, and its standard error."""
+    return (results[a][1] - results[b][1],
+            (results[a][2] ** 2 + results[b][2] ** 2) ** 0.5)
 
 
 def drop_weights(X, params, dropout1=0, dropout2=0):
@@ -356,8 +369,7 @@ def exercise_7(quick=False):
         quick, 8, 'exercise_4_6_7')
     verdicts = {}
     for name in ('gaussian', 'exchange'):
-        difference = results[name][1] - results['dropout'][1]
-        error = (results[name][2] ** 2 + results['dropout'][2] ** 2) ** 0.5
+        difference, error = _difference(results, name, 'dropout')
         verdicts[name] = difference > 2 * error
         print(f'{name} - dropout: {difference:+.4f} +- {error:.4f}: dropout '
               f'was {"" if verdicts[name] else "not "}beaten')
