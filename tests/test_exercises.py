@@ -160,8 +160,10 @@ def test_gradient_of_a_trace_has_the_shape_of_its_matrix(small):
 
 
 def test_backward_equations_with_a_bias(small):
-    for by_autograd, by_differences in run('4.7.2b').values():
-        assert by_autograd < 1e-13 and by_differences < 1e-8
+    """In five draws, as the bias need not turn a unit on or off in one."""
+    for results in [run('4.7.2b') for _ in range(5)]:
+        for by_autograd, by_differences in results.values():
+            assert by_autograd < 1e-13 and by_differences < 1e-8
 
 
 def test_second_derivatives_are_the_formulas(small):
