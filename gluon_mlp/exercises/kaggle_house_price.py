@@ -277,9 +277,10 @@ def exercise_6(quick=False):
     about 2 / (largest eigenvalue of X'X / n), and then the small ones hardly
     move. Adam divides each gradient by its own size, which mends the
     gradients but not the steps' effect: a step of lr changes the price by lr
-    times the feature. So its error, too, is several times what it is with
-    standardizing, and differs much from fold to fold. Weight decay is unfair
-    as well: a large feature needs a small weight, and is hardly penalized.
+    times the feature. Below, some folds of the price come out nearly as well
+    with it, and another is useless; the logarithms all fail. Weight decay is
+    unfair as well: a large feature needs a small weight, and is hardly
+    penalized.
     """
     tables, results = _load(quick), {}
     for name, features in (('standardized', preprocess(*tables)),
