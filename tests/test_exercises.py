@@ -9,9 +9,17 @@ import pytest
 from conftest import without_mxnets_log
 from gluon_mlp import fashion_mnist, plot
 from gluon_mlp import kaggle_house_price as house
-from gluon_mlp.exercises import exercises
+from gluon_mlp.environment import covariate_data
+from gluon_mlp.exercises import (
+    dropout,
+    environment,
+    exercises,
+    mlp_scratch,
+    numerical_stability_and_init,
+)
 from gluon_mlp.training import seed
 from house_tables import find_real_tables, sha1, write_tables
+from mxnet import np
 
 NUMBERS = {
     '4.1': '1 2 3 4', '4.2': '1 2 3 4 5 6', '4.3': '1 2 3',
@@ -97,6 +105,137 @@ def test_frobenius_norm_has_three_forms(small):
     a, b, c = run('4.5.4').values()
     assert math.isclose(a, b, rel_tol=1e-12)
     assert math.isclose(a, c, rel_tol=1e-12)
+
+
+def test_tanh_twin_of_a_sigmoid_network_is_the_same_function(small):
+    """Roundings of float64 in numbers of size 10."""
+    assert max(run('4.1.3').values()) < 1e-13
+
+
+def test_halving_keeps_the_best_half_at_each_look():
+    """The curves cross: 0 leads after 1 epoch, 5 after 2, 6 after 4."""
+    curves = onp.zeros((8, 8))
+    curves[:, 0] = [9, 1, 2, 3, 6, 7, 8, 4]
+    curves[:, 1] = [5, 9, 9, 9, 6, 9, 8, 9]
+    curves[:, 3] = [9, 9, 9, 9, 9, 7, 8, 9]
+    assert mlp_scratch._halve(curves, onp.arange(8)) == 6
+
+
+def test_gradients_of_the_l1_and_l2_penalties(small):
+    l1, l2 = run('4.5.3')
+    assert l1 == [-1, -1, 1, 1] and l2 == [-2, -0.5, 0.25, 3]
+
+
+def test_noise_of_dropped_weights_and_activations(small):
+    """The variances are the formula's, and weights decorrelate two units.
+
+    Of 4,000 masks: a variance is off by 2 % or so, a correlation by 1.6 %.
+    """
+    noise = dropout._noise_of_sums(4000)
+    for variance, formula, _ in noise.values():
+        assert variance == pytest.approx(formula, rel=0.1)
+    assert noise['activations'][2] > 0.5 and abs(noise['weights'][2]) < 0.08
+
+
+def test_gaussian_noise_has_the_mean_and_variance_of_dropout():
+    seed(0)
+    H = dropout.gaussian_noise(np.full((1000, 100), 3.), 0.2).asnumpy()
+    assert H.mean() == pytest.approx(3, abs=0.03)
+    assert H.var() == pytest.approx(9 * 0.2 / 0.8, rel=0.03)
+
+
+def test_exchange_takes_the_neighbours_activation_of_the_same_unit():
+    seed(0)
+    H = np.arange(2000).reshape(20, 100)
+    noisy, own = dropout.exchange_noise(H, 0.25).asnumpy(), H.asnumpy()
+    kept, taken = noisy == own, noisy == onp.roll(own, 1, axis=0)
+    assert (kept ^ taken).all()
+    assert taken.mean() == pytest.approx(0.25, abs=0.05)
+
+
+def test_gradient_of_a_trace_has_the_shape_of_its_matrix(small):
+    results = run('4.7.1')
+    assert results.pop('shape') == (3, 4)
+    assert max(results.values()) < 1e-8  # of finite differences
+
+
+def test_backward_equations_with_a_bias(small):
+    """In five draws, as the bias need not turn a unit on or off in one."""
+    for results in [run('4.7.2b') for _ in range(5)]:
+        for by_autograd, by_differences in results.values():
+            assert by_autograd < 1e-13 and by_differences < 1e-8
+
+
+def test_second_derivatives_are_the_formulas(small):
+    results = run('4.7.4')
+    assert results['sigmoid'] < 1e-14
+    assert max(row[-1] for row in results['rows']) < 1e-6
+
+
+def test_a_split_network_and_small_batches_have_the_same_gradients(small):
+    """To float32 rounding; small batches take less memory."""
+    split, batches = run('4.7.5a'), run('4.7.5b')
+    assert split['outputs'] == split['gradients'] == 0
+    assert max(row[-1] for row in batches) < 1e-5
+    assert batches[-1][2] < batches[0][2] / 2
+
+
+def test_symmetries_leave_the_function_as_it_is(small):
+    results = run('4.8.1')
+    assert results.pop('scales, tanh') > 0.1
+    assert results.pop('normal channels') > 0.1
+    assert max(results.values()) < 1e-5  # float32, outputs of size 10
+
+
+def test_eigenvalues_of_a_product_keep_the_bounds(small):
+    """And a gradient keeps its norm through orthogonal layers only."""
+    results = run('4.8.3')
+    assert results['low'] >= 1 - 1e-6 and results['high'] >= 1 - 1e-6
+    assert results['nilpotent'] == pytest.approx(9)
+    assert results['orthogonal'] == pytest.approx(1, abs=1e-12)
+    assert results['normal, sigma 0.01'] < 1e-9
+    assert results['normal, sigma 1'] > 1e8
+
+
+@pytest.mark.parametrize('scale', [1e-6, 1, 1e6])
+def test_lars_moves_each_parameter_by_a_share_of_its_norm(scale):
+    """Whatever the gradient's scale; one that is 0 takes a plain step."""
+    w, b = np.array([3., 4.]), np.zeros(2)
+    for param in (w, b):
+        param.attach_grad()
+        param.grad[:] = scale * np.array([6., 8.])
+    numerical_stability_and_init.lars([w, b], 0.5, 2, trust=0.01)
+    onp.testing.assert_allclose(w.asnumpy(), [2.985, 3.98], rtol=1e-3
+                                if scale < 1 else 1e-6)
+    onp.testing.assert_allclose(b.asnumpy(), [-0.015 * scale, -0.02 * scale],
+                                rtol=1e-6)
+
+
+@pytest.mark.parametrize('shift, least, most', [
+    (0, 0.001, 1), (0.5, 0, 1), (2, 0, 1e-3)])
+def test_a_shift_is_detected_with_the_p_value_of_fair_coins(shift, least,
+                                                            most):
+    """The exact binomial one, of which the code's is the normal limit."""
+    seed(0)
+    n = 100
+    acc, p = environment.detect(covariate_data((0, 0), n)[0],
+                                covariate_data((shift, 0), n)[0])
+    hits = range(round(acc * n), n + 1)
+    exact = sum(math.comb(n, k) for k in hits) / 2 ** n
+    assert p == pytest.approx(exact, abs=0.003)
+    assert least <= p <= most
+
+
+def test_wrong_labels_bias_the_risk_as_the_formula_says(small):
+    """1 label in 10 wrong adds 0.1 (1 - 2 risk), copies spread by sqrt(10)
+    more; 50 samples of 1,000."""
+    results = run('4.9.4')
+    (_, _, bias, sd), (_, _, _, copied), (_, _, shifted, _) = (
+        results['rows'][3:])
+    assert abs(bias) < 4 * sd / 50 ** 0.5
+    assert shifted == pytest.approx(0.1 * (1 - 2 * results['risk']),
+                                    abs=0.008)
+    assert copied / sd == pytest.approx(10 ** 0.5, rel=0.4)
 
 
 def exercise(*args):

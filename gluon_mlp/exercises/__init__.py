@@ -20,7 +20,7 @@ from rich.table import Table
 
 from .. import fashion_mnist
 from ..data import ArrayIter
-from ..plot import plt
+from ..plot import plot, plt
 from ..training import train_ch3
 
 npx.set_np()
@@ -61,6 +61,22 @@ def show_table(columns, rows, title=None):
         table.add_row(*(f'{v:.4g}' if isinstance(v, (float, onp.floating))
                         else str(v) for v in row))
     Console(width=None if Console().is_terminal else 100).print(table)
+
+
+def plot_dots(names, xs, xlabel, legend=None, fmts=('o', 'mx'), **kwargs):
+    """Dots on a line for each of `names`, the first on top, as in a table.
+
+    `xs` has for each kind of dots a list as long as `names`; `kwargs` are
+    `plot`'s. Returns the axes.
+    """
+    axes = plot(xs, [range(len(names))] * len(xs), xlabel, '', fmts=fmts,
+                figsize=(5, 1 + 0.3 * len(names)), **kwargs)
+    if legend:  # beside the dots, which may be anywhere
+        axes.legend(legend, loc='center left', bbox_to_anchor=(1, 0.5))
+    axes.set_yticks(range(len(names)), names)
+    axes.margins(y=0.15)
+    axes.invert_yaxis()
+    return axes
 
 
 def load_data(batch_size=256, quick=False):

@@ -66,7 +66,8 @@ def exercise_2a(quick=False):
     """
     def shift(place):
         column, row = place
-        return (column + 2 if column >= 2 else column), row
+        # The penalty one row up, for the arrow from W1 to pass over b.
+        return column + 2 * (column >= 2), row + (row == 2)
     variables = {name: shift(place) for name, place in VARIABLES.items()}
     variables.update(u=(2, 0), b=(3, 1))
     operators = [(symbol, shift(place), inputs, output)
@@ -116,14 +117,13 @@ def exercise_2b(quick=False):
 def exercise_3(quick=False):
     """The memory that training and prediction take
 
-    Prediction may forget a layer's input once its output is there: a batch
-    of n takes a layer's input, its output and work space between them, two
-    or three times n h numbers whatever the depth. The
-    backward pass needs the activations of all layers, so training keeps
-    them: about L n h numbers, proportional to depth and batch size. To it
-    come, in both, the parameters, L h (h + 1) numbers, and in training as
-    many for their gradients (and again for each state of the optimizer:
-    none for SGD, two for Adam), independent of the batch size.
+    Prediction may forget a layer's input once its output is there: for a
+    batch of n the two take 2 n h numbers, whatever the depth. The backward
+    pass needs the activations of all layers, so training keeps them: about
+    L n h numbers, proportional to depth and batch size. To it come, in both,
+    the parameters, L h (h + 1) numbers, and in training as many for their
+    gradients (and again for each state of the optimizer: none for SGD, two
+    for Adam), independent of the batch size.
 
     Measured below: the activations, the most bytes alive at a time; not the
     parameters and their gradients, which the formula gives.
@@ -145,12 +145,12 @@ def exercise_3(quick=False):
 
 
 SECOND_ORDER = (
-    {'x': (0, 2), 'w': (0, 0), 'z': (2, 2), 'h': (4, 2), r'\dot h': (4, 0),
-     r'\dot z': (6, 1), r'\dot w': (8, 0), r'\dot x': (8, 2)},
-    [(r'\times', (1, 2), ['x', 'w'], 'z'), (r'\phi', (3, 2), ['z'], 'h'),
+    {'x': (0, 1), 'w': (0, 4), 'z': (2, 3), 'h': (4, 3), r'\dot h': (4, 1),
+     r'\dot z': (6, 1), r'\dot w': (8, 0), r'\dot x': (8, 4)},
+    [(r'\times', (1, 3), ['x', 'w'], 'z'), (r'\phi', (3, 3), ['z'], 'h'),
      (r"\phi'", (5, 1), ['z', r'\dot h'], r'\dot z'),
      (r'\times', (7, 0), [r'\dot z', 'x'], r'\dot w'),
-     (r'\times', (7, 2), [r'\dot z', 'w'], r'\dot x')])
+     (r'\times', (7, 4), [r'\dot z', 'w'], r'\dot x')])
 
 
 def _hessian(grad, w, eps=1e-5):

@@ -67,7 +67,9 @@ def exercise_1(quick=False):
     A model of it: the engine tells good pages from bad by two features,
     content, which cannot be faked, and keywords, which tell more but can be
     bought; the owners of bad pages buy just enough of them, up to a limit.
-    Each round the engine trains on the pages as they now are.
+    Each round the engine trains on the pages as they now are. It learns to
+    trust keywords less: on the pages that it trains on it gets worse, on
+    those that it then meets better, and the two draw near each other.
     """
     n = 500 if quick else 5000
     X, y = _draw_pages(n)
@@ -94,14 +96,14 @@ def detect(X_train, X_test):
     """Is there a covariate shift? A classifier's verdict on held-out halves.
 
     Returns the accuracy with which it tells the second halves apart, and
-    the probability of as many hits or more if there is no shift. Both
-    inputs (n, d) have the same n.
+    the probability of as many hits or more by fair coins: if there is no
+    shift, it is at most that. Both inputs (n, d) have the same n.
     """
     half = len(X_train) // 2
     h = train_or_test(X_train[:half], X_test[:half], **SETTINGS)
     hits = sum(float(((h(X[half:2 * half]).reshape(-1) > 0) == z).sum())
                for X, z in ((X_train, False), (X_test, True)))
-    # Under no shift hits are binomial, n = 2 half, p = 1/2: nearly normal.
+    # Coins: binomial, n = 2 half, p = 1/2, so nearly normal.
     z = (hits - 0.5 - half) / (half / 2) ** 0.5
     return hits / (2 * half), 0.5 * math.erfc(z / 2 ** 0.5)
 
@@ -112,14 +114,16 @@ def exercise_2(quick=False):
     If nobody can tell training inputs from test inputs, there is no shift
     worth speaking of; so train a classifier to tell them apart (the one
     whose outputs are the weights of 4.9.3) on half of both, and count its
-    hits on the other half. Without a shift each is a fair coin: the number
-    of hits of n is binomial with p = 1/2, which gives a p-value. A linear
-    classifier sees a shift of the mean only. One of the variances with equal
-    means escapes it: for that it needs features such as the squares (the
-    last rows), or a network.
+    hits on the other half. Without a shift an input is called a test input
+    with one probability q, wherever it is from. So of n inputs, half of each
+    kind, n / 2 are hit on average, with the variance n q (1 - q): at most
+    the n / 4 of as many fair coins, whose p-value is therefore on the safe
+    side. A linear classifier sees a shift of the mean only. One of the
+    variances with equal means mostly escapes it: for that it needs features
+    such as the squares (the last rows), or a network.
 
     The table: how often a shift is claimed at the level 0.05, with 200
-    inputs of each kind. Without a shift that ought to be 5 in 100.
+    inputs of each kind. Without a shift that ought to be 5 in 100 at most.
     """
     repeats, n, results = (4 if quick else 60), 200, {}
 
@@ -151,9 +155,10 @@ def exercise_3(quick=False):
     Train the detector's classifier h of train against test inputs (as many
     of both); its odds are the ratio of densities, so weight training example
     i by beta_i = exp(h(x_i)), perhaps cut at c, and minimize the mean of
-    beta_i l(f(x_i), y_i). The mean then has the expectation of the test
-    loss. The section's functions do it; here by the size of the shift, over
-    several draws, with the number of examples to which the weights amount.
+    beta_i l(f(x_i), y_i). If h is right and nothing cut, that mean has the
+    expectation of the test loss. The section's functions do it; here by the
+    size of the shift, over several draws, with the number of examples to
+    which the weights amount.
 
     It helps only a model too simple to be right everywhere, which is told
     where to be right. It needs test inputs within reach of the training

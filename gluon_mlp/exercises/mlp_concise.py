@@ -12,7 +12,14 @@ from tqdm import tqdm
 from ..errors import NonFiniteLossError
 from ..plot import plot, save_figure
 from ..training import seed
-from . import draw_seeds, hold_out, load_data, show_table, train_quietly
+from . import (
+    draw_seeds,
+    hold_out,
+    load_data,
+    plot_dots,
+    show_table,
+    train_quietly,
+)
 
 npx.set_np()
 
@@ -122,8 +129,5 @@ def _show(what, rows):
 
 def _dots(rows, figure):
     names, _, *accs = zip(*rows)
-    axes = plot(accs, [range(len(rows))] * 2, 'accuracy', '',
-                ['train', 'valid'], fmts=['o', 'mx'])
-    axes.set_yticks(range(len(rows)), names)
-    axes.invert_yaxis()  # the first on top, as in the table
+    plot_dots(names, accs, 'accuracy', ['train', 'valid'])
     save_figure(figure)

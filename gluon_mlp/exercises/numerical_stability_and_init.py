@@ -9,7 +9,7 @@ from ..mlp import forward
 from ..numerical_stability_and_init import get_symmetry_data, train_from
 from ..plot import plot, save_figure
 from ..training import evaluate_accuracy, seed, sgd, train_epoch_ch3
-from . import draw_seeds, show_table
+from . import draw_seeds, plot_dots, show_table
 
 npx.set_np()
 
@@ -28,7 +28,7 @@ def exercise_1(quick=False):
     """Other symmetries, besides that of equal hidden units
 
     The permutation of the hidden units is one symmetry. Others, each shown
-    below to leave the function as it is:
+    below to leave the function as it is (scales only with ReLU, not tanh):
 
     - signs: for an odd activation such as tanh, changing the sign of all
       weights into and out of a unit;
@@ -44,6 +44,17 @@ def exercise_1(quick=False):
     relates different points (scales, signs) gives equally good minima, and
     does no harm.
     """
+    results = _changes()
+    show_table(['change', 'outputs differ by at most'], results.items())
+    for initializer in (init.Constant(0.1), init.Normal(0.1)):
+        name = f'{type(initializer).__name__.lower()} channels'
+        results[name] = _channel_spread(initializer)
+        print(f'{name}: their gradients differ by {results[name]:.2g}')
+    return results
+
+
+def _changes():
+    """How far the outputs of a small network move, by change of it."""
     X, (W1, W2) = np.random.normal(size=(100, 4)), (
         np.random.normal(size=(4, 5)), np.random.normal(size=(5, 3)))
     b1, b2 = np.random.normal(size=5), np.random.normal(size=3)
@@ -64,11 +75,6 @@ def exercise_1(quick=False):
     o = forward(X, [(W1, b1), (W2, b2)], npx.relu)
     results['shift, softmax'] = float(abs(npx.softmax(o + 7)
                                           - npx.softmax(o)).max())
-    show_table(['change', 'outputs differ by at most'], results.items())
-    for initializer in (init.Constant(0.1), init.Normal(0.1)):
-        name = f'{type(initializer).__name__.lower()} channels'
-        results[name] = _channel_spread(initializer)
-        print(f'{name}: their gradients differ by {results[name]:.2g}')
     return results
 
 
@@ -95,20 +101,12 @@ def exercise_2(quick=False):
     loss. For an MLP the same start makes all hidden units one unit (the last
     rows: on the quadrants of 4.8, where one unit is not enough).
     """
-    data, number, results = _load(quick), draw_seeds(1)[0], {}
-    for name, initializer in (('zero', init.Zero()),
-                              ('constant 0.5', init.Constant(0.5)),
-                              ('normal 0.01', init.Normal(0.01))):
-        seed(number)
-        net = nn.Dense(10)
-        net.initialize(initializer)
-        trainer = gluon.Trainer(net.collect_params(), 'sgd',
-                                {'learning_rate': 0.03})
-        for _ in range(2 if quick else 20):
-            l, _ = train_epoch_ch3(
-                net, data[0], gluon.loss.SoftmaxCrossEntropyLoss(), trainer)
-        results[f'softmax regression, {name}'] = (
-            l, evaluate_accuracy(net, data[1]))
+    data, number = _load(quick), draw_seeds(1)[0]
+    results = {f'softmax regression, {name}': _softmax_regression(
+        initializer, number, data, 2 if quick else 20)
+        for name, initializer in (('zero', init.Zero()),
+                                  ('constant 0.5', init.Constant(0.5)),
+                                  ('normal 0.01', init.Normal(0.01)))}
     show_table(['start', 'train loss', 'test acc'],
                [(name, *values) for name, values in results.items()])
     X, y = get_symmetry_data()
@@ -120,6 +118,19 @@ def exercise_2(quick=False):
     return results
 
 
+def _softmax_regression(initializer, number, data, num_epochs):
+    """The last training loss and the test accuracy, from one seed."""
+    seed(number)
+    net = nn.Dense(10)
+    net.initialize(initializer)
+    trainer = gluon.Trainer(net.collect_params(), 'sgd',
+                            {'learning_rate': 0.03})
+    for _ in range(num_epochs):
+        l, _ = train_epoch_ch3(
+            net, data[0], gluon.loss.SoftmaxCrossEntropyLoss(), trainer)
+    return l, evaluate_accuracy(net, data[1])
+
+
 def exercise_3(quick=False):
     """Bounds on the eigenvalues of a product of two matrices
 
@@ -129,9 +140,9 @@ def exercise_3(quick=False):
     positive definite the singular values are the eigenvalues, so
     lambda_min(A) lambda_min(B) <= lambda(AB) <= lambda_max(A) lambda_max(B).
     The absolute product of all eigenvalues is |det A| |det B|, exactly.
-    Without symmetry the eigenvalues of A and B alone bound nothing: A with
-    the single entry t off the diagonal, and its transpose, have eigenvalues
-    0 only, their product has t^2.
+    Without symmetry the eigenvalues of A and B bound no single one of AB: A
+    with the single entry t off the diagonal, and its transpose, have
+    eigenvalues 0 only, their product has t^2.
 
     For gradients: after L layers the norm lies between the products of the
     smallest and of the largest singular values of the Jacobians. If all
@@ -154,8 +165,9 @@ def exercise_3(quick=False):
         results[name] = curve[-1]
         print(f'a gradient of norm 1, {len(curve) - 1} layers on: '
               f'{curve[-1]:.2e} ({name})')
-    plot(range(len(curve)), list(curves.values()), 'layer',
-         'norm of the gradient', list(curves), yscale='log')
+    axes = plot(range(len(curve)), list(curves.values()), 'layer',
+                'norm of the gradient', yscale='log')
+    axes.legend(curves, loc='center left', bbox_to_anchor=(1, 0.5))
     save_figure('exercise_4_8_3')
     return results
 
@@ -188,7 +200,8 @@ def lars(params, lr, batch_size, trust=0.01, eps=1e-9):
 
     That rate is lr times trust ||w|| / ||grad||: no parameter changes by
     more than lr * trust of its own norm. A parameter of norm 0 (a bias at
-    the start) has no scale of its own and takes the plain step.
+    the start) has no scale of its own and takes a step of `sgd` at the rate
+    lr * trust.
     """
     for param in params:
         grad = param.grad / batch_size
@@ -212,7 +225,9 @@ def exercise_4(quick=False):
 
     Below: five hidden layers started too small, by Xavier, and too large,
     with plain SGD of one learning rate and with LARS of one; a loss that is
-    not finite counts as diverged.
+    not finite counts as diverged. LARS saves the start that diverges, and
+    only begins to move the one that is too small: ten epochs do not make up
+    for a good initialization.
     """
     data, number, results = _load(quick), draw_seeds(1)[0], {}
     for name, initializer in (('sigma 0.01', init.Normal(0.01)),
@@ -224,6 +239,9 @@ def exercise_4(quick=False):
                 initializer, step, lr, data, 2 if quick else 10)
     show_table(['start', 'step', 'train loss', 'test acc'],
                [(*key, *values) for key, values in results.items()])
+    plot_dots([', '.join(key) for key in results],
+              [[acc for _, acc in results.values()]], 'test acc')
+    save_figure('exercise_4_8_4')
     return results
 
 

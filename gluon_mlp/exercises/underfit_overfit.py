@@ -9,7 +9,7 @@ from ..underfit_overfit import (
     least_squares,
     mean_loss,
 )
-from . import show_table
+from . import plot_dots, show_table
 
 TRAIN = 100
 
@@ -136,10 +136,7 @@ def exercise_3(quick=False):
         rows.append((name, 2 / values[0], values[0] / values[-1]))
     show_table(['columns', 'lr must be below', 'condition of X\'X'], rows)
     names, lrs, _ = zip(*rows)
-    axes = plot(lrs, range(len(rows)), 'lr must be below', xscale='log',
-                fmts=['o'])
-    axes.set_yticks(range(len(rows)), names)
-    axes.invert_yaxis()  # the first on top, as in the table
+    plot_dots(names, [lrs], 'lr must be below', xscale='log')
     save_figure('exercise_4_4_3')
     return rows
 
