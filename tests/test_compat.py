@@ -16,7 +16,8 @@ def run_python(code, **environment):
     """What `code` prints in a fresh process, without thread settings."""
     env = {name: value for name, value in os.environ.items()
            if name not in ('OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS',
-                           'GOMP_SPINCOUNT', 'OMP_WAIT_POLICY')}
+                           'GOMP_SPINCOUNT', 'OMP_WAIT_POLICY',
+                           'MXNET_OPTIMIZER_AGGREGATION_SIZE')}
     return subprocess.run([sys.executable, '-c', code], check=True, text=True,
                           stdout=subprocess.PIPE, env={**env, **environment}
                           ).stdout.strip()
@@ -69,6 +70,16 @@ def test_users_mxnet_setting_is_not_overruled(monkeypatch):
 def test_idle_threads_spin_briefly_unless_the_user_says_how(users, spin):
     code = "import os, gluon_mlp; print(os.environ.get('GOMP_SPINCOUNT'))"
     assert run_python(code, **users) == spin
+
+
+@pytest.mark.parametrize('users, number', [
+    ({}, '1'), ({'MXNET_OPTIMIZER_AGGREGATION_SIZE': '4'}, '4')])
+def test_parameters_are_updated_one_by_one_unless_the_user_says_how(users,
+                                                                    number):
+    """By MXNet's own count, of the optimizer that 4.3 takes."""
+    code = ("import gluon_mlp; from mxnet import optimizer; "
+            "print(optimizer.create('sgd').aggregate_num)")
+    assert run_python(code, **users) == number
 
 
 CGROUPS = {  # lines of /proc/self/cgroup, files, processors out of 8
