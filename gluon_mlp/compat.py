@@ -33,7 +33,7 @@ def prepare():
     if 'OMP_WAIT_POLICY' not in os.environ:
         os.environ.setdefault('GOMP_SPINCOUNT', '1000')
     # On a CPU the operator for several at once takes twice as long.
-    os.environ.setdefault('MXNET_OPTIMIZER_AGGREGATION_SIZE', '1')
+    os.environ.setdefault('MXNET_OPTIMIZER_AGGREGATION_SIZE', '0')
     _restore_numpy_names()
     if sys.version_info >= (3, 12):
         _restore_distutils()
