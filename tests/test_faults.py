@@ -243,21 +243,6 @@ def test_the_largest_file_stays_within_the_memory_stated(tmp_path, what,
 
 # Disks
 
-@pytest.fixture(scope='session')
-def mounted(own_mounts):
-    """Run a command with a disk of its own on a folder: small, read-only.
-
-    Nobody else sees the mount, and it goes with the command.
-    """
-    def run(folder, options, *command, **more):
-        folder.mkdir(exist_ok=True)
-        return subprocess.run(
-            ['unshare', '-rm', 'sh', '-c', f'mount -t tmpfs -o {options} x '
-             '"$0" && exec "$@"', folder, *map(str, command)], text=True,
-            capture_output=True, cwd=ROOT, timeout=300, check=False, **more)
-    return run
-
-
 SMALL, READ_ONLY = 'size=200k', 'ro'
 PYTHON, TOOL = [sys.executable], [sys.executable, '-m', 'gluon_mlp']
 
