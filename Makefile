@@ -75,7 +75,7 @@ test: env  ## the tests, but for the slow ones
 test-slow: env  ## the slow tests: whole trainings, wrong ports, bench
 	$(RUN) -m pytest -m slow
 
-test-pythons:  ## test on every Python of 3.9 to 3.12 that is here
+test-pythons:  ## test on each Python here, 3.9 to 3.13 (which may fail)
 	@failed=; for version in $(PYTHONS); do \
 	  for python in python$$version \
 	      $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python; do \
