@@ -143,8 +143,8 @@ def assert_same_history(histories, reference):
 
 @pytest.mark.parametrize('section, num_workers', [
     ('mlp_scratch', 2), *(pytest.param(*case, marks=SLOW) for case in [
-        ('mlp_scratch', 1), ('mlp_scratch', 4), ('mlp_concise', 1),
-        ('mlp_concise', 2), ('mlp_concise', 4)])])
+        ('mlp_scratch', 1), ('mlp_scratch', 3), ('mlp_scratch', 4),
+        ('mlp_concise', 1), ('mlp_concise', 2), ('mlp_concise', 4)])])
 def test_workers_train_as_one_process(train, section, num_workers):
     """The history is that of one process, in every worker, told once."""
     one, (reference,) = train(section)
