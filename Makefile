@@ -90,10 +90,10 @@ test-pythons:  ## test on each Python here, 3.9 to 3.13 (which may fail)
 	  summary="$$summary\nPython $$version: $$result"; \
 	done; printf "$$summary\n"; [ -z "$$failed" ]
 
-test-mxnet2:  ## the tests on MXNet 2.0.0b1, in .venv-mxnet2
+test-mxnet2:  ## all tests on MXNet 2.0.0b1, in .venv-mxnet2
 	$(MAKE) VENV=.venv-mxnet2 env
 	.venv-mxnet2/bin/python -m pip install -r requirements-mxnet2.txt
-	$(MAKE) VENV=.venv-mxnet2 test
+	$(MAKE) VENV=.venv-mxnet2 test test-slow
 
 clean:  ## remove the environments and the figures
 	rm -rf .venv .venv-* figures report bench build gluon_mlp.egg-info .pytest_cache
