@@ -77,7 +77,7 @@ test: env  ## the tests, but for the slow ones
 test-slow: env  ## the slow tests: whole trainings, wrong ports, bench
 	$(PYTEST) -m slow
 
-test-pythons:  ## test on every Python of 3.9 to 3.12 that is here
+test-pythons:  ## test on each Python here, 3.9 to 3.13 (which may fail)
 	@failed=; for version in $(PYTHONS); do \
 	  for python in python$$version \
 	      $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python; do \
@@ -92,10 +92,10 @@ test-pythons:  ## test on every Python of 3.9 to 3.12 that is here
 	  summary="$$summary\nPython $$version: $$result"; \
 	done; printf "$$summary\n"; [ -z "$$failed" ]
 
-test-mxnet2:  ## the tests on MXNet 2.0.0b1, in .venv-mxnet2
+test-mxnet2:  ## all tests on MXNet 2.0.0b1, in .venv-mxnet2
 	$(MAKE) VENV=.venv-mxnet2 env
 	.venv-mxnet2/bin/python -m pip install -r requirements-mxnet2.txt
-	$(MAKE) VENV=.venv-mxnet2 test
+	$(MAKE) VENV=.venv-mxnet2 test test-slow
 
 clean:  ## remove the environments and the figures
 	rm -rf .venv .venv-* figures report bench build gluon_mlp.egg-info .pytest_cache

@@ -20,6 +20,17 @@ SIGNALS = {128 + number: number for number in (
     signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}  # by their exit codes
 
 
+def _tell_ctrl_c(kind, *error):
+    """Ctrl-C while a script still imports MXNet: as later, in a line."""
+    if kind is KeyboardInterrupt:
+        print('interrupted', file=sys.stderr, flush=True)
+        os._exit(130)
+    sys.__excepthook__(kind, *error)
+
+
+sys.excepthook = _tell_ctrl_c
+
+
 class Device(str, Enum):
     """What `--device` takes."""
     cpu = 'cpu'

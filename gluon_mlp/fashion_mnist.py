@@ -26,6 +26,8 @@ TIMEOUT = (5, 20)  # seconds: to connect, and without a byte
 DEBIAN_PACKAGE = 'dataset-fashion-mnist'
 DEBIAN_FOLDER = Path('usr/share/datasets/fashion-mnist')
 
+edition = None  # of what `load` has loaded
+
 
 class DataFile(NamedTuple):
     """What is in a file, and what identifies it in each edition."""
@@ -65,6 +67,7 @@ def load():
 
     Raises `DataError` where it cannot be had.
     """
+    global edition
     folder = cache_folder()
     arrays, edition = fetch(folder)
     print(f'Fashion-MNIST, edition of {edition}, from {folder}')

@@ -7,6 +7,8 @@ a process that `launch` has not started, all of this does nothing.
 import copy
 import itertools
 import os
+import sys
+import threading
 from functools import lru_cache
 
 from .errors import ChapterError
@@ -14,6 +16,7 @@ from .errors import ChapterError
 launched = os.environ.get('DMLC_ROLE') == 'worker'
 rank = int(os.environ['DMLC_WORKER_ID']) if launched else 0
 num_workers = int(os.environ['DMLC_NUM_WORKER']) if launched else 1
+PATIENCE = 60  # seconds until it is said that somebody is missing
 
 _keys = itertools.count()
 
@@ -87,7 +90,16 @@ def total(*values):
 @lru_cache(maxsize=None)
 def _kvstore():
     from mxnet import kv
-    return kv.create('dist_sync')
+    where = '{DMLC_PS_ROOT_URI}:{DMLC_PS_ROOT_PORT}'.format(**os.environ)
+    timer = threading.Timer(PATIENCE, lambda: print(
+        'still waiting for all servers and workers to join: can each machine '
+        f'reach {where}, and the others?', file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        return kv.create('dist_sync')  # returns when all have joined
+    finally:
+        timer.cancel()
 
 
 @lru_cache(maxsize=None)

@@ -45,10 +45,10 @@ def _hear_ctrl_c():
 def start(tmp_path):
     """Start SCRIPT with arguments; a process with text pipes."""
     path = tmp_path / 'section.py'
-    path.write_text(SCRIPT)
     processes = []
 
-    def start(*args, **env):
+    def start(*args, script=SCRIPT, **env):
+        path.write_text(script)
         processes.append(subprocess.Popen(
             [sys.executable, path, *map(str, args)], cwd=tmp_path, text=True,
             env={**os.environ, 'PYTHONPATH': str(ROOT), **env},
@@ -182,6 +182,24 @@ def test_interrupt_keeps_the_figure(start, tmp_path, how, code):
     path = tmp_path / 'figures' / 'section_interrupted_1.png'
     assert out == f'figure: {path.relative_to(tmp_path)}\n'
     assert image.imread(path).size > 0
+
+
+IMPORTING = """
+from gluon_mlp.command_line import run
+print('importing', flush=True)
+import time; time.sleep(60)  # as MXNet's import, but for the length of it
+"""
+
+
+@pytest.mark.parametrize('how, code, said', [
+    (signal.SIGINT, 130, 'interrupted\n'), (signal.SIGTERM, -15, '')])
+def test_interrupt_while_mxnet_is_imported(start, tmp_path, how, code, said):
+    """No traceback before the script's `main` has begun, either."""
+    process = start(script=IMPORTING)
+    assert process.stdout.readline() == 'importing\n'
+    process.send_signal(how)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (code, '', said)
 
 
 def test_closed_pipe_is_silent(start):

@@ -1,5 +1,6 @@
 """Faults, injected for real: each ends with a clear message, or goes on."""
 import ast
+import contextlib
 import gzip
 import hashlib
 import os
@@ -14,6 +15,7 @@ import tracemalloc
 import zlib
 
 import numpy as onp
+import psutil
 import pytest
 from conftest import ROOT
 from hypothesis import HealthCheck, given, settings
@@ -242,21 +244,6 @@ def test_the_largest_file_stays_within_the_memory_stated(tmp_path, what,
 
 
 # Disks
-
-@pytest.fixture(scope='session')
-def mounted(own_mounts):
-    """Run a command with a disk of its own on a folder: small, read-only.
-
-    Nobody else sees the mount, and it goes with the command.
-    """
-    def run(folder, options, *command, **more):
-        folder.mkdir(exist_ok=True)
-        return subprocess.run(
-            ['unshare', '-rm', 'sh', '-c', f'mount -t tmpfs -o {options} x '
-             '"$0" && exec "$@"', folder, *map(str, command)], text=True,
-            capture_output=True, cwd=ROOT, timeout=300, check=False, **more)
-    return run
-
 
 SMALL, READ_ONLY = 'size=200k', 'ro'
 PYTHON, TOOL = [sys.executable], [sys.executable, '-m', 'gluon_mlp']
@@ -690,6 +677,34 @@ def test_a_stopped_tool_says_so_in_a_line(real_data, tmp_path, command, how,
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (code, 'interrupted\n')
     assert out == '' or out.startswith('Fashion-MNIST, edition of ')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('how, code', [(signal.SIGTERM, 143),
+                                       (signal.SIGKILL, -9)])
+@pytest.mark.parametrize('command', [
+    ['compare', '--section', 'underfit_overfit', '--report'],
+    ['bench', '--section', 'mlp_concise', '--quick', '--output']], ids=str)
+def test_no_process_outlives_a_tool(real_data, tmp_path, command, how, code):
+    """Stopped while others train for it: they end, too, and soon."""
+    with open(tmp_path / 'err', 'w') as err:
+        process = subprocess.Popen(
+            [*TOOL, *command, tmp_path / 'out'], cwd=ROOT, stderr=err,
+            stdout=subprocess.DEVNULL)
+    busy = False
+    while not busy:
+        assert process.poll() is None
+        time.sleep(0.1)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children = psutil.Process(process.pid).children(recursive=True)
+            busy = any(p.cpu_times().user > 4 for p in children)
+    process.send_signal(how)
+    assert process.wait(10) == code
+    # A repetition of bench that is under way, and no more, comes to its end.
+    wait = 60 if (command[0], code) == ('bench', -9) else 10
+    assert psutil.wait_procs(children, timeout=wait)[1] == []
+    if code == 143:
+        assert (tmp_path / 'err').read_text() == 'interrupted\n'
 
 
 # No code from files

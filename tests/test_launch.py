@@ -1,12 +1,15 @@
 """Several processes train as one does, and none is left behind."""
+import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import time
 
 import numpy as onp
 import psutil
@@ -140,8 +143,8 @@ def assert_same_history(histories, reference):
 
 @pytest.mark.parametrize('section, num_workers', [
     ('mlp_scratch', 2), *(pytest.param(*case, marks=SLOW) for case in [
-        ('mlp_scratch', 1), ('mlp_scratch', 4), ('mlp_concise', 1),
-        ('mlp_concise', 2), ('mlp_concise', 4)])])
+        ('mlp_scratch', 1), ('mlp_scratch', 3), ('mlp_scratch', 4),
+        ('mlp_concise', 1), ('mlp_concise', 2), ('mlp_concise', 4)])])
 def test_workers_train_as_one_process(train, section, num_workers):
     """The history is that of one process, in every worker, told once."""
     one, (reference,) = train(section)
@@ -212,7 +215,8 @@ def test_a_server_that_dies_ends_all(start):
     _, err = process.communicate(timeout=60)
     assert left_of(processes) == []
     assert process.returncode == 1
-    assert err == 'error: server 1 ended with signal 9, and so do all\n'
+    assert without_mxnets_log(err) == (
+        'error: server 1 ended with signal 9, and so do all\n')
 
 
 @pytest.mark.parametrize('name', [
@@ -237,6 +241,27 @@ def test_only_the_loopback_hears(start):
                  for c in p.net_connections('inet') if c.status == 'LISTEN']
     assert {address.ip for address in listening} == {'127.0.0.1'}
     assert len({address.port for address in listening}) >= 1 + 1 + 2
+
+
+LATE = """
+import time
+from gluon_mlp import workers
+# train_ch3(
+workers.PATIENCE = 1
+time.sleep(4 * workers.rank)
+print(workers.total(2))
+"""
+
+
+@SLOW
+def test_a_worker_that_does_not_join_is_waited_for_aloud(tmp_path):
+    """As behind a firewall: the first says where they all should meet."""
+    (tmp_path / 'late.py').write_text(LATE)
+    done = run('--', tmp_path / 'late.py')
+    assert (done.returncode, done.stdout) == (0, '[4.0]\n')
+    assert re.fullmatch('still waiting for all servers and workers to join: '
+                        r'can each machine reach 127\.0\.0\.1:\d+, and the '
+                        r'others\?\n', without_mxnets_log(done.stderr))
 
 
 @SLOW
@@ -295,10 +320,41 @@ def test_hosts_end_with_the_launcher(start, ssh):
     assert left_of(processes) == []
 
 
+SSHD = shutil.which('sshd', path=f'{os.environ["PATH"]}:/usr/sbin')
+SSHD_CONFIG = """
+HostKey {0}
+AuthorizedKeysFile {0}.pub
+StrictModes no
+UsePAM no
+"""
+SSH = """#!/bin/sh
+exec {1} -i {0} -o UserKnownHostsFile=/dev/null \\
+    -o StrictHostKeyChecking=no -o LogLevel=ERROR "$@"
+"""
+
+
+def start_sshd(addresses, folder):
+    """A real one in each network; the `ssh` in our PATH knows its keys."""
+    key = folder / 'key'
+    subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', key],
+                   check=True)
+    (folder / 'sshd_config').write_text(SSHD_CONFIG.format(key))
+    os.makedirs('/run/sshd', exist_ok=True)
+    client = shutil.which('ssh', path=os.environ['PATH'].partition(':')[2])
+    (folder / 'bin' / 'ssh').write_text(SSH.format(key, client))
+    return [subprocess.Popen(
+        ['ip', 'netns', 'exec', name, SSHD, '-D', '-f',
+         folder / 'sshd_config', '-o', f'ListenAddress={address}'])
+        for address, name in addresses.items()]
+
+
 @pytest.fixture
-def two_machines(ssh):
-    """Two network namespaces with a cable between: {address: namespace}."""
-    names = {a: PREFIX + a for a in ('10.77.0.1', '10.77.0.2')}
+def two_machines(ssh, tmp_path):
+    """Two network namespaces with a cable between: {address: namespace}.
+
+    With a real sshd in each, where there is one.
+    """
+    names, servers = {a: PREFIX + a for a in ('10.77.0.1', '10.77.0.2')}, []
     try:
         for name in names.values():
             subprocess.run(['ip', 'netns', 'add', name], check=True,
@@ -312,35 +368,60 @@ def two_machines(ssh):
             for what in (f'addr add {address}/24 dev cable',
                          'link set cable up', 'link set lo up'):
                 subprocess.run(['ip', '-n', name, *what.split()], check=True)
+        if SSHD and os.getuid() == 0:
+            servers += start_sshd(names, tmp_path)
         yield names
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f'no network namespaces here: {error}')
     finally:
+        for server in servers:
+            server.kill()
+            server.wait()
         for name in names.values():
             subprocess.run(['ip', 'netns', 'del', name], check=False,
                            capture_output=True)
 
 
+def ours_in(namespace):
+    """The processes of a launch there: (role, address), sorted."""
+    out = subprocess.run(['ip', 'netns', 'pids', namespace], check=True,
+                         capture_output=True, text=True).stdout
+    found = []
+    for pid in out.split():
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            p = psutil.Process(int(pid))
+            if 'gluon_mlp.launch' in p.cmdline() and p.name() != 'ssh':
+                env = p.environ()
+                found.append((env['DMLC_ROLE'], env['DMLC_NODE_HOST']))
+    return sorted(found)
+
+
 @SLOW
 def test_machines_reach_each_other_by_their_addresses(
         start, two_machines):
-    """In two networks of their own, and each hears at its address only."""
+    """In two networks of their own, and each hears at its address only.
+
+    With the launcher, all end on both.
+    """
     a, b = two_machines
     process = start('pass', '--workers', 4, '--hosts', f'{a},{b}',
                     namespace=two_machines[a])
-    listening = {}
-    for p in ready(process):
-        if 'gluon_mlp.launch' in p.cmdline() and p.name() != 'ssh':
-            env = p.environ()
-            listening.setdefault(env['DMLC_NODE_HOST'], []).append(
-                env['DMLC_ROLE'])
+    ready(process)
     for address, name in two_machines.items():
         out = subprocess.run(['ip', 'netns', 'exec', name, 'ss', '-Hltn'],
                              check=True, capture_output=True, text=True)
         ports = [line.split()[3] for line in out.stdout.splitlines()]
-        assert ports and all(port.startswith(address + ':') for port in ports)
-    assert sorted(listening[a]) == ['scheduler', 'server', 'worker', 'worker']
-    assert listening[b] == ['worker', 'worker']
+        assert len(ports) > 2
+        assert all(port.startswith(address + ':') for port in ports)
+    assert ours_in(two_machines[a]) == [
+        ('scheduler', a), ('server', a), ('worker', a), ('worker', a)]
+    assert ours_in(two_machines[b]) == [('worker', b), ('worker', b)]
+    process.kill()
+    for _ in range(100):
+        if not any(map(ours_in, two_machines.values())):
+            return
+        time.sleep(0.1)
+    pytest.fail('processes are left')
 
 
 @pytest.mark.parametrize('script, message', [

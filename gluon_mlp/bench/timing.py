@@ -8,10 +8,12 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+import psutil
 
 from ..errors import ChapterError
 
@@ -38,6 +40,7 @@ def measure(rivals, repeats):
     """
     with ExitStack() as stack:
         workers = [stack.enter_context(start(rival)) for rival in rivals]
+        stack.push(partial(_kill_if_stopped, workers))
         replies = [[ask(worker)] for worker in workers]  # starts, one by one
         for turn in range(1 + repeats):
             for rival, worker, got in zip(rivals, workers, replies):
@@ -48,6 +51,16 @@ def measure(rivals, repeats):
             worker.stdin.close()
     return [got[-1]['error'] if 'error' in got[-1] else got[1:]
             for got in replies]
+
+
+def _kill_if_stopped(workers, error, *_):
+    """Do not wait for what they are at, nor leave a `DataLoader`'s."""
+    for worker in workers if error else ():
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(worker.pid)
+            for child in process.children(recursive=True):
+                child.kill()
+            process.kill()
 
 
 def start(rival):

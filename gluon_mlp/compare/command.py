@@ -69,21 +69,27 @@ def workers():
     pool = ProcessPoolExecutor(
         max(1, min(compat.usable_processors(), most)),
         mp_context=multiprocessing.get_context('spawn'),
-        initializer=_begin_worker)
+        initializer=_begin_worker, initargs=[os.getpid()])
     try:
         yield pool.map
     except BrokenProcessPool as error:
         raise ChapterError('a process was killed before its end; is there '
                            f'{WORKER_BYTES / 1e9:g} GB of memory for each '
                            'processor?') from error
+    except BaseException:  # stopped: what they are at may take minutes
+        for process in multiprocessing.active_children():
+            process.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _begin_worker():
+def _begin_worker(parent):
     os.environ['OMP_NUM_THREADS'] = '1'  # read when MXNet is imported
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: the parent tells
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends when the parent does
+    if os.getppid() != parent:  # which it did before
+        os._exit(1)
 
 
 def start_section(section, runs, quick, start=map):
