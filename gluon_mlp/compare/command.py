@@ -7,6 +7,7 @@ import os
 import platform
 import signal
 import sys
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -90,6 +91,7 @@ def _begin_worker(parent):
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends when the parent does
     if os.getppid() != parent:  # which it did before
         os._exit(1)
+    tqdm.set_lock(threading.RLock())  # its own would be left where we kill
 
 
 def start_section(section, runs, quick, start=map):
