@@ -97,5 +97,5 @@ test-mxnet2:  ## all tests on MXNet 2.0.0b1, in .venv-mxnet2
 	.venv-mxnet2/bin/python -m pip install -r requirements-mxnet2.txt
 	$(MAKE) VENV=.venv-mxnet2 test test-slow
 
-clean:  ## remove the environments and the figures
+clean:  ## remove the environments, figures, report and bench
 	rm -rf .venv .venv-* figures report bench build gluon_mlp.egg-info .pytest_cache

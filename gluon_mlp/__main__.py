@@ -64,7 +64,7 @@ def bench(
         against: Annotated[Optional[Path], typer.Option(
             metavar='JSON', exists=True, dir_okay=False,
             help='A bench.json to compare with.')] = None):
-    """Time each section beside the book's loop and PyTorch."""
+    """Time 4.2, 4.3 and 4.6 beside the book's loop and PyTorch."""
     import matplotlib
     matplotlib.use('agg')
     from .bench.command import CHAPTER, NETWORKS

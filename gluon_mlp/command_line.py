@@ -21,7 +21,7 @@ SIGNALS = {128 + number: number for number in (
 
 
 def _tell_ctrl_c(kind, *error):
-    """Ctrl-C while a script still imports MXNet: as later, in a line."""
+    """Ctrl-C while a script imports what comes after this: in a line, too."""
     if kind is KeyboardInterrupt:
         print('interrupted', file=sys.stderr, flush=True)
         os._exit(130)

@@ -32,7 +32,8 @@ def prepare():
     # other threads of MXNet, or other processes, wait for.
     if 'OMP_WAIT_POLICY' not in os.environ:
         os.environ.setdefault('GOMP_SPINCOUNT', '1000')
-    # On a CPU the operator for several at once takes twice as long.
+    # On a CPU the operator for several at once takes twice as long (for a
+    # GPU, where it is meant to pay, set it to 4).
     os.environ.setdefault('MXNET_OPTIMIZER_AGGREGATION_SIZE', '0')
     _restore_numpy_names()
     if sys.version_info >= (3, 12):

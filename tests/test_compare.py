@@ -79,9 +79,9 @@ def test_quick_says_what_it_left_out():
     rows = [command.not_compared(q)
             for q in published.quantities('mlp_scratch', 5)]
     text = command.left_out(Comparison(rows, [], []), 3)
-    assert 'all but 3 of the shuffles' in text
-    assert '15 numbers (epochs 6 to 10' in text
-    assert '15 numbers' not in command.left_out(Comparison([], [], []), 3)
+    assert 'all but 3 of 8 shuffles, 15 numbers (epochs 6 to 10' in text
+    assert 'shuffles' not in command.left_out(Comparison(rows, [], []), 8)
+    assert command.left_out(Comparison([], [], []), 3) == 'nothing'
 
 
 @pytest.mark.slow

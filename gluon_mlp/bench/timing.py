@@ -39,13 +39,15 @@ def measure(rivals, repeats):
     could not run.
     """
     with ExitStack() as stack:
-        workers = [stack.enter_context(start(rival)) for rival in rivals]
-        stack.push(partial(_kill_if_stopped, workers))
+        workers = []
+        for rival in rivals:
+            workers.append(stack.enter_context(start(rival)))
+            stack.push(partial(_kill_if_stopped, workers[-1]))
         replies = [[ask(worker)] for worker in workers]  # starts, one by one
         for turn in range(1 + repeats):
             for rival, worker, got in zip(rivals, workers, replies):
-                if 'error' not in got[-1] and turn < rival.warm_up + (
-                        rival.repeats or repeats):
+                if 'error' not in got[-1] and turn < rival.warm_up + min(
+                        rival.repeats or repeats, repeats):
                     got.append(ask(worker))
         for worker in workers:
             worker.stdin.close()
@@ -53,14 +55,15 @@ def measure(rivals, repeats):
             for got in replies]
 
 
-def _kill_if_stopped(workers, error, *_):
-    """Do not wait for what they are at, nor leave a `DataLoader`'s."""
-    for worker in workers if error else ():
+def _kill_if_stopped(worker, error, *_):
+    """Do not wait for what it is at, nor leave a `DataLoader`'s processes."""
+    if error:
         with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(worker.pid)
-            for child in process.children(recursive=True):
-                child.kill()
-            process.kill()
+            children = psutil.Process(worker.pid).children(recursive=True)
+            worker.kill()
+            for child in children:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
 
 
 def start(rival):

@@ -151,12 +151,14 @@ def left_out(result, runs):
     numbers = sum(whole.count - begun.count for whole, begun in zip(
         quantities(), quantities(num_epochs=QUICK_EPOCHS))
         if whole.section in slugs)
-    text = f'all but {runs} of the shuffles'
+    texts = []
+    if runs < MIN_CONVERGED_RUNS and any(r.runs != 1 for r in result.rows):
+        texts.append(f'all but {runs} of {MIN_CONVERGED_RUNS} shuffles')
     if numbers:
-        text += (f', {numbers} numbers (epochs {QUICK_EPOCHS + 1} to '
-                 f'{NUM_EPOCHS} of training on Fashion-MNIST), all but the '
-                 'first epoch of the controls')
-    return text
+        texts += [f'{numbers} numbers (epochs {QUICK_EPOCHS + 1} to '
+                  f'{NUM_EPOCHS} of training on Fashion-MNIST)',
+                  'all but the first epoch of the controls']
+    return ', '.join(texts) or 'nothing'
 
 
 def number_of_runs(section, runs, quick):

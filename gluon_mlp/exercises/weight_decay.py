@@ -56,7 +56,7 @@ def exercise_2(quick=False):
     matters, as the error is flat at its minimum: the table shows, for five
     data sets and validation sets of 20, what is chosen and how much test loss
     that costs against the best lambda in hindsight. It is a few percent at
-    most, though the two differ by three times; no decay costs ten
+    most, though the two differ by up to three times; no decay costs ten
     thousand times as much. The order of magnitude is what matters.
     """
     repeats, num_epochs = (2, 5) if quick else (5, 100)
