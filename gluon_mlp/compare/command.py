@@ -239,7 +239,7 @@ def print_result(result, console):
 
 def _width():
     """The terminal's, but what the table needs where there is none."""
-    return max(Console().width, 125 if not sys.stdout.isatty() else 0)
+    return max(Console().width, 160 if not sys.stdout.isatty() else 0)
 
 
 def cells(row):
