@@ -163,8 +163,10 @@ def _over_ssh(host, run, inherited, env):
               if name.startswith(PASSED)}, **env}
     pairs = [f'{name}={value}' for name, value in env.items()]
     name, _, port = host.partition(':')
-    return ['ssh', '-o', 'BatchMode=yes', *(['-p', port] if port else []),
-            name, f'cd {shlex.quote(os.getcwd())} && exec '
+    return ['ssh', '-o', 'BatchMode=yes',
+            '-o', 'ServerAliveInterval=15',  # ends if the machine is gone
+            *(['-p', port] if port else []), name,
+            f'cd {shlex.quote(os.getcwd())} && exec '
             + ' '.join(map(shlex.quote, ['env', *pairs, *run]))]
 
 
