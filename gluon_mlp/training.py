@@ -82,8 +82,6 @@ def accuracy(y_hat, y):
 
 def evaluate_accuracy(net, data_iter):
     """The share of examples that `net` classifies correctly (3.6)."""
-    if isinstance(data_iter, ArrayIter):
-        data_iter = data_iter.in_chunks()  # few large operators
     metric = Accumulator(2)  # correct predictions, examples
     for X, y in part(data_iter):
         metric.add(accuracy(net(X), y), y.size)
@@ -145,10 +143,13 @@ def train_ch3(net, train_iter, test_iter, loss, num_epochs, updater):
     `updater` is a `gluon.Trainer` or a function of the batch size, which has
     to be `partial(sgd, params, lr)` where `checkpoint` saves. Raises
     `NonFiniteLossError` once an epoch's loss is not finite, and what
-    `train_epoch_ch3` raises.
+    `train_epoch_ch3` raises. An `ArrayIter` is evaluated in larger batches:
+    `net` has to take each example by itself.
     """
     if isinstance(loss, gluon.HybridBlock):
         loss.hybridize()  # one operator instead of many
+    if isinstance(test_iter, ArrayIter):
+        test_iter = test_iter.in_chunks()  # few large operators
     history = []
     animator = Animator(xlabel='epoch', xlim=[1, num_epochs], ylim=[0.3, 0.9],
                         legend=['train loss', 'train acc', 'test acc'])

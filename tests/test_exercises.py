@@ -79,6 +79,15 @@ def test_derivative_of_prelu_is_that_of_finite_differences(small):
     assert max(run('4.1.1').values()) < 1e-11
 
 
+def test_a_batch_of_one_tells_nothing(small):
+    """Where the batch is standardized, one class is predicted for all."""
+    accs = run('4.1.4')
+    labels = fashion_mnist.load().test_labels
+    shares = onp.bincount(labels, minlength=10) / len(labels)
+    assert min(abs(shares - accs['1, any classes'])) < 1e-6
+    assert accs['256, any classes'] > accs['1, any classes'] + 0.1
+
+
 def test_only_a_sign_change_turns_a_relu_network(small):
     changes = run('4.1.2')
     assert changes['ReLU'][1] == changes['pReLU'][1] == 0

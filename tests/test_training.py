@@ -143,6 +143,18 @@ def test_evaluation_weighs_examples_not_batches(data):
         rel=2 * 15 * EPS)  # of other batches
 
 
+def test_evaluation_takes_the_batches_it_is_given():
+    """Which matters where the examples of a batch are seen together."""
+    X, y = np.array([[0.0, 1], [0, 3], [0, 4], [0, 6]]), np.array([0, 1] * 2)
+
+    def compare_with_the_batch(X):
+        return X - X.mean(axis=0)
+
+    for batch_size, correct in ((1, 0.5), (2, 1), (4, 0.5)):
+        assert evaluate_accuracy(compare_with_the_batch, load_array(
+            (X, y), batch_size, is_train=False)) == correct
+
+
 def test_accumulator_sums_numbers_and_arrays():
     """As the book's; reading a sum does not change it, `reset` does."""
     ours, book = Accumulator(2), d2l.Accumulator(2)

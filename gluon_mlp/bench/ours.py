@@ -22,6 +22,7 @@ def epoch(section, what, device='cpu', batch_size=256):
         training.seed(0)
         net, updater, _ = PAIRS[section, what][0]()
     train_iter, test_iter = data.load_data_fashion_mnist(batch_size)
+    test_iter = test_iter.in_chunks()  # as `train_ch3` does it
     loss = _loss()
 
     def run():

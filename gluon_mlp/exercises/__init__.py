@@ -71,12 +71,17 @@ def plot_dots(names, xs, xlabel, legend=None, fmts=('o', 'mx'), **kwargs):
     """
     axes = plot(xs, [range(len(names))] * len(xs), xlabel, '', fmts=fmts,
                 figsize=(5, 1 + 0.3 * len(names)), **kwargs)
-    if legend:  # beside the dots, which may be anywhere
-        axes.legend(legend, loc='center left', bbox_to_anchor=(1, 0.5))
+    if legend:
+        legend_beside(axes, legend)
     axes.set_yticks(range(len(names)), names)
     axes.margins(y=0.15)
     axes.invert_yaxis()
     return axes
+
+
+def legend_beside(axes, legend):
+    """Name the curves or dots, which may be anywhere, right of the axes."""
+    axes.legend(legend, loc='center left', bbox_to_anchor=(1, 0.5))
 
 
 def load_data(batch_size=256, quick=False):

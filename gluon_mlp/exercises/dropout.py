@@ -19,7 +19,7 @@ from ..training import (
     sgd,
     train_epoch_ch3,
 )
-from . import draw_seeds, plot_dots, show_table
+from . import draw_seeds, legend_beside, plot_dots, show_table
 
 npx.set_np()
 
@@ -187,7 +187,7 @@ def exercise_3(quick=False):
     show_table(['mean variance of a unit', 'first epoch', 'last epoch'],
                [(n, c[0], c[-1]) for n, c in zip(names, curves)])
     axes = plot(range(1, num_epochs + 1), curves, 'epoch', 'variance')
-    axes.legend(names, loc='center left', bbox_to_anchor=(1, 0.5))
+    legend_beside(axes, names)
     save_figure('exercise_4_6_3')
     return dict(zip(names, curves))
 

@@ -9,7 +9,7 @@ from ..mlp import forward
 from ..numerical_stability_and_init import get_symmetry_data, train_from
 from ..plot import plot, save_figure
 from ..training import evaluate_accuracy, seed, sgd, train_epoch_ch3
-from . import draw_seeds, plot_dots, show_table
+from . import draw_seeds, legend_beside, plot_dots, show_table
 
 npx.set_np()
 
@@ -167,7 +167,7 @@ def exercise_3(quick=False):
               f'{curve[-1]:.2e} ({name})')
     axes = plot(range(len(curve)), list(curves.values()), 'layer',
                 'norm of the gradient', yscale='log')
-    axes.legend(curves, loc='center left', bbox_to_anchor=(1, 0.5))
+    legend_beside(axes, curves)
     save_figure('exercise_4_8_3')
     return results
 
