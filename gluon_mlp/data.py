@@ -67,8 +67,8 @@ class ArrayIter:
         k, n = self.part
         batches = [order[i:i + self.batch_size]
                    for i in range(0, len(order), self.batch_size)]
-        parts = [batch[len(batch) * k // n:len(batch) * (k + 1) // n]
-                 for batch in batches]
+        # A smaller batch has no larger k-th part, as it might by rounding.
+        parts = [onp.array_split(batch, n)[k] for batch in batches]
         return onp.concatenate(parts), len(parts[0])
 
 

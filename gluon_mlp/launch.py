@@ -20,6 +20,8 @@ import traceback
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy
+
 from . import compat
 from .errors import ChapterError
 
@@ -78,7 +80,7 @@ def check_script(path):
     if 'train_ch3(' not in source:
         raise ChapterError(f'{path} does not train with train_ch3, the loop '
                            'whose batches workers can share')
-    if 'dropout' in source:
+    if 'dropout' in source.lower():
         raise ChapterError(f'{path} uses dropout: workers would draw other '
                            'masks than one process')
 
@@ -89,7 +91,7 @@ def read_hosts(text):
     Raises `ChapterError` where there is none.
     """
     if Path(text).is_file():
-        lines = Path(text).read_text().splitlines()
+        lines = Path(text).read_text(errors='replace').splitlines()
         lines = [line.split('#')[0] for line in lines]
     else:
         lines = text.split(',')
@@ -106,7 +108,7 @@ def resolve(hosts):
         name = host.split('@')[-1].split(':')[0]
         try:
             nodes.append((host, socket.gethostbyname(name)))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError for 'a..b'
             raise ChapterError(f'no address for host {name}: {error}'
                                ) from error
     if len({address.startswith('127.') for _, address in nodes}) > 1:
@@ -243,6 +245,9 @@ def _run(command):
         code = error.code
         if isinstance(code, str):
             print(code, file=sys.stderr)
+    except ChapterError as error:
+        print(f'error: {error}', file=sys.stderr)
+        code = 1
     except BaseException:
         traceback.print_exc()
         code = 1
@@ -254,5 +259,7 @@ def _run(command):
 if __name__ == '__main__':
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     if os.environ['DMLC_ROLE'] == 'worker':
+        # Where the script does not seed the shuffle, the same in all.
+        numpy.random.seed(int(os.environ['DMLC_PS_ROOT_PORT']))
         _run(sys.argv[1:])
     import mxnet  # noqa: F401  (serves, and does not come back)

@@ -24,9 +24,10 @@ def set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend):
     axes.set_ylabel(ylabel)
     axes.set_xscale(xscale)
     axes.set_yscale(yscale)
-    if xlim is None or xlim[0] != xlim[1]:  # one epoch has no width
+    # set_xlim(None) would end the autoscaling; one epoch has no width.
+    if xlim is not None and xlim[0] != xlim[1]:
         axes.set_xlim(xlim)
-    if ylim is not None:  # set_ylim(None) would end the autoscaling
+    if ylim is not None:
         axes.set_ylim(ylim)
     if legend:
         axes.legend(legend)

@@ -112,7 +112,7 @@ def train_epoch_ch3(net, train_iter, loss, updater):
             with autograd.record():
                 y_hat = net(X)
                 l = loss(y_hat, y)
-        except MXNetError as error:
+        except (MXNetError, ValueError) as error:  # the latter: deferred
             raise DataError(f'the network cannot take X of shape {X.shape} '
                             f'with y of {y.shape}') from error
         l.backward()
@@ -120,6 +120,9 @@ def train_epoch_ch3(net, train_iter, loss, updater):
         outputs.append((l, y_hat, y))
     # Counted at the end: no batch waits, and a few large operators do.
     l, y_hat, y = (np.concatenate(arrays) for arrays in zip(*outputs))
+    if y.shape != y_hat.shape[:-1]:
+        raise DataError(f'labels of shape {y.shape}, and the outputs are of '
+                        f'{y_hat.shape}')
     check_labels(y, y_hat.shape[-1])
     l, correct, n = total(float(l.asnumpy().sum(dtype='float64')),
                           float(accuracy(y_hat, y)), y.size)

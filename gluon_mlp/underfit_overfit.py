@@ -18,7 +18,7 @@ TRUE_W = (5, 1.2, -3.4, 5.6)  # y = 5 + 1.2x - 3.4x^2/2! + 5.6x^3/3! + noise
 def get_data(num_examples=200, max_degree=20):
     """Draw the examples of the cubic polynomial `TRUE_W` (4.4).
 
-    Returns features (n, 1), standard normal; poly_features (n, max_degree),
+    `max_degree`, the number of powers, is 4 or more. Returns features (n, 1), standard normal; poly_features (n, max_degree),
     x^i / i! for i from 0; labels (n,), with noise of scale 0.1. All float32.
     """
     features = np.random.normal(size=(num_examples, 1))
@@ -155,8 +155,9 @@ def learning_curve(sizes, degree=3, num_draws=50, n_test=10000):
     """
     rows = []
     for n in sizes:
-        _, X, y = (a.asnumpy()
-                   for a in get_data(n_test + num_draws * n, degree + 1))
+        _, X, y = (a.asnumpy() for a in get_data(
+            n_test + num_draws * n, max(degree + 1, len(TRUE_W))))
+        X = X[:, :degree + 1]
         losses = []
         for start in range(n_test, len(y), n):
             data = X[start:start + n], y[start:start + n]

@@ -19,6 +19,7 @@ num_workers = int(os.environ['DMLC_NUM_WORKER']) if launched else 1
 PATIENCE = 60  # seconds until it is said that somebody is missing
 
 _keys = itertools.count()
+_num_sums = 0  # calls of `sum_gradients`
 
 
 def share(train_iter, updater):
@@ -31,13 +32,28 @@ def share(train_iter, updater):
     if not launched:
         return train_iter, updater
     from mxnet import gluon
+    _check_kind(train_iter)
     n, batch_size = train_iter.num_examples, train_iter.batch_size
     sizes = [min(batch_size, n - i) for i in range(0, n, batch_size)]
     _check(sizes[-1])
     if isinstance(updater, gluon.Trainer):
         updater = _step_of(updater)
     sizes = iter(sizes)
-    return part(train_iter), lambda own_size: updater(next(sizes))
+
+    def step(own_size):
+        before = _num_sums
+        updater(next(sizes))
+        if _num_sums == before:
+            raise ChapterError('the updater does not sum the gradients of '
+                               'the workers: use training.sgd or a Trainer')
+    return part(train_iter), step
+
+
+def _check_kind(data_iter):
+    from .data import ArrayIter
+    if not isinstance(data_iter, ArrayIter):
+        raise ChapterError('workers share the batches of an ArrayIter, not '
+                           f'of a {type(data_iter).__name__}: use load_array')
 
 
 def _check(size):
@@ -62,6 +78,7 @@ def part(data_iter):
     """
     if not launched:
         return data_iter
+    _check_kind(data_iter)
     _check(min(data_iter.num_examples, data_iter.batch_size))
     data_iter = copy.copy(data_iter)
     data_iter.part = rank, num_workers
@@ -70,6 +87,8 @@ def part(data_iter):
 
 def sum_gradients(grads):
     """Sum each of the arrays `grads` over the workers, in place."""
+    global _num_sums
+    _num_sums += 1
     if launched:
         for i, grad in enumerate(grads):
             # The first ones are needed first.

@@ -462,10 +462,20 @@ def test_a_shape_that_is_no_image_is_named(make, shape):
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_labels_of_another_number_than_outputs_are_named():
-    """One-hot labels, which this loss does not take."""
-    with pytest.raises(DataError, match=r'with y of \(8, 10\)'):
-        train(concise(), np.ones((8, 784)), np.zeros((8, 10), dtype='int32'))
+@pytest.mark.parametrize('shape, message', [
+    ((8, 10), r'with y of \(8, 10\)'), ((8, 1), r'labels of shape \(8, 1\)')])
+def test_labels_of_another_number_than_outputs_are_named(shape, message):
+    """One-hot labels, which this loss does not take, or a column of them."""
+    with pytest.raises(DataError, match=message):
+        train(concise(), np.ones((8, 784)), np.zeros(shape, dtype='int32'))
+
+
+def test_a_first_shape_that_a_network_cannot_take_is_named():
+    """MXNet fails otherwise while it finds the weights' shapes."""
+    net = gluon.nn.Conv2D(3, 3)
+    net.initialize()
+    with pytest.raises(DataError, match='cannot take X of shape'):
+        train(net, np.ones((8, 5)), np.zeros(8, dtype='int32'))
 
 
 SECTIONS = ['mlp_scratch', 'mlp_concise', 'underfit_overfit', 'weight_decay',

@@ -160,8 +160,8 @@ def test_workers_train_as_one_process(train, section, num_workers):
 
 def test_parts_together_are_the_batches():
     """The workers' parts, joined, are the batches; none is much larger."""
-    X, y = onp.arange(50), onp.arange(50) % 7
-    for batch_size, n in [(8, 2), (9, 3), (12, 2), (50, 4), (64, 3)]:
+    X, y = onp.arange(255), onp.arange(255) % 7
+    for batch_size, n in [(8, 2), (9, 3), (128, 5), (255, 4), (300, 3)]:
         passes = []
         for k in [None, *range(n)]:
             data_iter = ArrayIter([X, y], batch_size, shuffle=True)
@@ -464,6 +464,12 @@ def test_what_cannot_be_shared_is_refused(script, message):
         launch.launch([str(ROOT / f'chapters/{script}.py')], 2)
 
 
+def test_dropout_of_gluon_is_refused_too(tmp_path):
+    (tmp_path / 'own.py').write_text('train_ch3(nn.Dropout(0.5))')
+    with pytest.raises(ChapterError, match='uses dropout'):
+        launch.check_script(tmp_path / 'own.py')
+
+
 @pytest.mark.parametrize('args, message', [
     (['--workers', 0, '--', 'x.py'], '--workers'),
     (['--servers', 'two', '--', 'x.py'], '--servers'), ([], 'SCRIPT'),
@@ -493,6 +499,52 @@ def test_an_error_of_all_workers_is_told_once(tmp_path, options, code,
                                                                  message)
 
 
+OWN = """
+import sys
+import numpy as onp
+from mxnet import gluon, init, np
+from gluon_mlp import data, training, workers
+
+rng = onp.random.default_rng(0)
+X = rng.normal(size=(64, 4)).astype('float32')
+y = (X[:, 0] > 0).astype('int32')
+if 'DataLoader' in sys.argv:
+    train_iter = gluon.data.DataLoader(gluon.data.ArrayDataset(X, y), 16)
+else:
+    train_iter = data.load_array((X, y), 16)
+net = gluon.nn.Dense(2)
+net.initialize(init.Normal(sigma=0.01))
+
+def updater(batch_size):
+    for param in net.collect_params().values():
+        param.data()[:] -= param.grad() / batch_size
+
+if 'by hand' not in sys.argv:
+    updater = gluon.Trainer(net.collect_params(), 'sgd', {})
+training.train_ch3(net, train_iter, train_iter,
+                   gluon.loss.SoftmaxCrossEntropyLoss(), 1, updater)
+drawn = onp.random.randint(10 ** 6)  # the same in all, as nobody has seeded
+print([total / 2 == drawn for total in workers.total(drawn)])
+"""
+
+
+@SLOW
+@pytest.mark.parametrize('option, code, out, err', [
+    ('unseeded', 0, '[True]\n', ''),
+    ('by hand', 1, '', 'error: the updater does not sum the gradients of the '
+     'workers: use training.sgd or a Trainer\n'),
+    ('DataLoader', 1, '', 'error: workers share the batches of an ArrayIter, '
+     'not of a DataLoader: use load_array\n')])
+def test_a_script_of_ones_own(tmp_path, option, code, out, err):
+    """It trains as one process would, or is refused in a line."""
+    (tmp_path / 'own.py').write_text(OWN)
+    done = run('--', tmp_path / 'own.py', option)
+    lines = [line for line in without_mxnets_log(done.stderr).splitlines(True)
+             if 'epoch' not in line]
+    assert (done.returncode, ''.join(lines)) == (code, err)
+    assert done.stdout.endswith(out)
+
+
 def test_hosts_must_reach_each_other(monkeypatch):
     """A name that means the loopback cannot stand beside another machine."""
     addresses = {'here': '127.0.1.1', 'there': '192.0.2.7'}
@@ -503,9 +555,16 @@ def test_hosts_must_reach_each_other(monkeypatch):
         launch.resolve(['here', 'there'])
 
 
-def test_unknown_host_is_named():
-    with pytest.raises(ChapterError, match='no address for host no.invalid'):
-        launch.resolve(['no.invalid'])
+@pytest.mark.parametrize('host', ['no.invalid', 'a..b', 'a' * 64])
+def test_unknown_host_is_named(host):
+    with pytest.raises(ChapterError, match=f'no address for host {host}'):
+        launch.resolve([host])
+
+
+def test_a_file_that_is_no_list_of_hosts_is_named(tmp_path):
+    (tmp_path / 'hosts').write_bytes(b'\x7fELF\xff\x00')
+    with pytest.raises(ChapterError, match='no address for host'):
+        launch.resolve(launch.read_hosts(str(tmp_path / 'hosts')))
 
 
 @pytest.mark.parametrize('processors, num_workers, threads', [

@@ -90,6 +90,16 @@ def test_animator_of_one_line_and_own_x():
     assert drawn(animator.axes[0]) == [[[1], [3]], [[2], [4]]]
 
 
+def test_without_limits_all_points_are_seen():
+    """The axes grow with the points, as d2l's do."""
+    animator = Animator()
+    for x in range(1, 11):
+        animator.add(x, 100 * x)
+    (left, right), (low, high) = (getattr(animator.axes[0], f'get_{a}lim')()
+                                  for a in 'xy')
+    assert left < 1 and right > 10 and low < 100 and high > 1000
+
+
 @pytest.mark.filterwarnings('error')
 def test_one_epoch_is_no_warning(tmp_path, monkeypatch):
     """Limits of no width, from training for one epoch, are left out."""

@@ -149,6 +149,9 @@ def test_the_gap_closes_with_the_number_of_examples():
     gaps = [test_loss - train_loss for _, train_loss, test_loss in rows]
     assert [row[0] for row in rows] == [10, 40, 160]
     assert gaps[0] > 3 * gaps[1] > 9 * gaps[2] > 0
+    # A line underfits: more examples do not make its training error small.
+    line, = section.learning_curve([160], degree=1)
+    assert line[1] > 10 * rows[-1][1]
 
 
 def test_the_script_runs(run_script, tmp_path):
