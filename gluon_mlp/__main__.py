@@ -74,6 +74,8 @@ def bench(
                                  + ', '.join([*NETWORKS, CHAPTER]))
     if section == CHAPTER and device is Device.gpu:
         raise typer.BadParameter("the book's chapter knows no --device gpu")
+    if section == CHAPTER and quick:
+        raise typer.BadParameter('the chapter cannot be timed with --quick')
     check_folder(output)
     return run(section, device.value, repeats or (3 if quick else 7), quick,
                output, against)

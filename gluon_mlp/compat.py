@@ -19,9 +19,15 @@ def prepare():
     these threads spin, and that a `Trainer` updates its parameters one by
     one, unless the user has set that. Has no effect on an
     MXNet that is imported already. Raises `ImportError` where Python has no
-    `distutils` and setuptools, which brings it, is missing.
+    `distutils` and setuptools, which brings it, is missing, and `SystemExit`
+    for a number of threads that is none: MXNet would abort the process.
     """
     global chose_threads
+    for name in ('OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS'):
+        number = os.environ.get(name)
+        if number and not number.strip().isdecimal():
+            sys.exit(f'error: {name} is {number!r}, no number of threads: '
+                     'unset it, or set it to one')
     if not {'OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS'} & set(os.environ):
         # The workers of a `launch` share the processors.
         workers = int(os.environ.get('GLUON_MLP_WORKERS', 1))

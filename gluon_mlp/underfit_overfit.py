@@ -18,8 +18,9 @@ TRUE_W = (5, 1.2, -3.4, 5.6)  # y = 5 + 1.2x - 3.4x^2/2! + 5.6x^3/3! + noise
 def get_data(num_examples=200, max_degree=20):
     """Draw the examples of the cubic polynomial `TRUE_W` (4.4).
 
-    `max_degree`, the number of powers, is 4 or more. Returns features (n, 1), standard normal; poly_features (n, max_degree),
+    Returns features (n, 1), standard normal; poly_features (n, max_degree),
     x^i / i! for i from 0; labels (n,), with noise of scale 0.1. All float32.
+    `max_degree`, the number of powers, is 4 or more.
     """
     features = np.random.normal(size=(num_examples, 1))
     np.random.shuffle(features)

@@ -100,14 +100,18 @@ def test_speeds_follow_from_the_median():
 
 
 ECHO = '''
-import json, sys
+import json, sys, time
 who, error = json.loads(sys.argv[2]).values()
 sys.stdin.readline()
 print('{}', flush=True)
 for line in sys.stdin:
     open(sys.argv[1], 'a').write(who)
     reply = {'seconds': 1, 'result': None, 'peak_mb': 1}
-    print(json.dumps({'error': 'broken'} if error else reply), flush=True)
+    time.sleep(0.5 if error == 'slow' else 0)
+    print(json.dumps({'error': 'broken'} if error is True else reply),
+          flush=True)
+    if error == 'dies':
+        sys.exit(9)
 '''
 
 
@@ -199,6 +203,12 @@ def test_a_rival_that_fails_is_told_and_the_others_go_on(echo):
     assert echo.read_text() == 'AB' + 'B' + 'B'
 
 
+def test_a_rival_that_dies_before_its_turn_is_told(echo):
+    a, b = timing.measure([rival('A', error='dies'), rival('B', error='slow')],
+                          2)
+    assert a == 'its process ended with exit code 9' and len(b) == 3
+
+
 def test_a_worker_says_why_it_cannot_run():
     """A real one, whose function is not there."""
     assert timing.measure([timing.Rival('?', 'pytorch:nothing', {})], 1) == [
@@ -272,7 +282,12 @@ def test_against_compares_what_both_have(tmp_path, capsys):
     assert 'slower, 2.00 x' in out
 
 
-@pytest.mark.parametrize('text', ['', '[]', '{}', '{"schema": 2}', '\xff'])
+NULLS = json.dumps(made_up(
+    {**entry(), 'times': None, 'median': None, 'q1': None, 'q3': None}))
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{}', '{"schema": 2}', '\xff',
+                                  NULLS])
 def test_no_bench_json(tmp_path, text):
     (tmp_path / 'x.json').write_text(text, 'latin-1')
     with pytest.raises(ChapterError, match='is no bench.json'):
@@ -325,6 +340,7 @@ def test_threads_are_all_powers_of_two_and_all(monkeypatch):
     (['--section', 'mlp'], "'mlp' is not timed; these are: mlp_scratch"),
     (['--repeats', 0], '0 is not in the range'),
     (['--section', 'chapter', '--device', 'gpu'], 'knows no --device gpu'),
+    (['--section', 'chapter', '--quick'], 'cannot be timed with --quick'),
     (['--against', 'nowhere.json'], 'does not exist')])
 def test_wrong_options(args, said, tmp_path):
     ran = run_bench(*args, '--output', tmp_path / 'out')

@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -82,6 +83,16 @@ def test_quick_says_what_it_left_out():
     assert 'all but 3 of 8 shuffles, 15 numbers (epochs 6 to 10' in text
     assert 'shuffles' not in command.left_out(Comparison(rows, [], []), 8)
     assert command.left_out(Comparison([], [], []), 3) == 'nothing'
+
+
+@pytest.mark.parametrize('runs, told', [
+    ([3, 3, 1], '3 shuffles'), ([8, 3, 1, 0], '3 or 8 shuffles'),
+    ([1], '3 shuffles')])
+def test_the_shuffles_that_were_taken_are_told(runs, told):
+    """Some sections take more than were asked for."""
+    rows = [replace(command.not_compared(q), runs=n)
+            for q, n in zip(published.quantities('mlp'), runs)]
+    assert command.about(Comparison(rows, [], []), 3, False)['runs'] == told
 
 
 @pytest.mark.slow

@@ -58,6 +58,19 @@ def test_users_number_of_threads_is_kept():
     assert run_python(code, OMP_NUM_THREADS='3') == '3'
 
 
+@pytest.mark.parametrize('name', ['OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS'])
+@pytest.mark.parametrize('number', ['2,1', 'all'])
+def test_no_number_of_threads_is_one_line(name, number):
+    """OpenMP knows a list, too; MXNet would abort the process."""
+    done = subprocess.run([sys.executable, '-c', 'import gluon_mlp'],
+                          env={**os.environ, name: number}, text=True,
+                          capture_output=True, check=False)
+    line = done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    assert line == (f"error: {name} is '{number}', no number of threads: "
+                    'unset it, or set it to one')
+
+
 def test_users_mxnet_setting_is_not_overruled(monkeypatch):
     monkeypatch.delenv('OMP_NUM_THREADS')
     monkeypatch.setenv('MXNET_OMP_MAX_THREADS', '1')

@@ -336,7 +336,8 @@ def test_hosts_train_as_one_process(train, ssh, tmp_path):
     assert_same_history(histories, reference)
     asked = ssh.read_text().splitlines()
     assert len(asked) == 1 + 2
-    assert all(line.startswith('-o BatchMode=yes -o ServerAliveInterval=15 ') for line in asked)
+    options = '-o BatchMode=yes -o ServerAliveInterval=15 '
+    assert all(line.startswith(options) for line in asked)
     assert sum('-p 2222 me@localhost cd ' in line for line in asked) == 1
     assert sum('DMLC_ROLE=worker' in line for line in asked) == 2
     assert all(f'cd {ROOT} && ' in line for line in asked)

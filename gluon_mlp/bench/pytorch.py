@@ -21,6 +21,7 @@ def _torch(device):
     os.environ.pop('GOMP_SPINCOUNT', None)
     import torch
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS')
+                              or os.environ.get('MXNET_OMP_MAX_THREADS')
                               or compat.usable_processors()))
     torch.manual_seed(0)
     if device == 'gpu' and not torch.cuda.is_available():

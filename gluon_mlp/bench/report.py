@@ -1,5 +1,6 @@
 """The table and the plots of a run, `bench.json`, and two runs compared."""
 import json
+import math
 import sys
 
 from rich.console import Console
@@ -26,7 +27,9 @@ def read_json(path):
     try:
         result = json.loads(path.read_text('utf-8'))
         if result['schema'] == 1 and isinstance(result['about'], dict) and (
-                all(r.keys() >= ENTRY for r in result['results'])):
+                all(r.keys() >= ENTRY and r['times'] and math.isfinite(
+                    r['median'] + r['q1'] + r['q3'])
+                    for r in result['results'])):
             return result
     except (ValueError, LookupError, TypeError, AttributeError,
             RecursionError):
@@ -205,7 +208,7 @@ def pairs(new, old):
 
 
 def verdict(new, old):
-    """'1.50 x as fast', or the same within noise.
+    """'faster, 1.50 x', 'slower, 1.50 x', or the same within noise.
 
     The medians differ by more than the noise where they differ by more than
     both runs' distances between the quartiles together.

@@ -50,7 +50,8 @@ def measure(rivals, repeats):
                         rival.repeats or repeats, repeats):
                     got.append(ask(worker))
         for worker in workers:
-            worker.stdin.close()
+            with suppress(BrokenPipeError):  # of one that has died
+                worker.stdin.close()
     return [got[-1]['error'] if 'error' in got[-1] else got[1:]
             for got in replies]
 

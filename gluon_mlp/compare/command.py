@@ -139,7 +139,9 @@ def about(result, runs, quick):
     if any(r.quantity.kind == 'statistical' and r.runs for r in result.rows):
         texts['data'] = ('Fashion-MNIST, edition of '
                          + fashion_mnist.load().edition)
-    texts['runs'] = f'{runs} shuffles' + (', --quick' if quick else '')
+    taken = sorted({row.runs for row in result.rows if row.runs > 1})
+    texts['runs'] = (' or '.join(map(str, taken or [runs])) + ' shuffles'
+                     + (', --quick' if quick else ''))
     if quick:
         texts['left out'] = left_out(result, runs)
     return texts

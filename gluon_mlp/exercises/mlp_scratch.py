@@ -97,7 +97,7 @@ def exercise_4(quick=False):
     settings = _draw_settings(n)
     rows = _sweep([(_name(s), s) for s in settings], quick, short)
     _show(f'setting, epochs: {short}', rows)
-    best = max(range(n), key=lambda i: rows[i][3])
+    best = onp.nanargmax([row[3] for row in rows])  # NaN: diverged
     finals = _sweep([(f'chosen: {_name(settings[best])}', settings[best]),
                      ("the book's: 256; lr 0.1; batch 256", {})], quick, long)
     _show(f'setting, epochs: {long}', finals)
