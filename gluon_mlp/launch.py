@@ -148,7 +148,7 @@ def _start(role, number, node, env, command):
     env = {**env, 'DMLC_ROLE': role, 'DMLC_WORKER_ID': str(number),
            'DMLC_NODE_HOST': address}
     inherited = {name: value for name, value in os.environ.items()
-                 if not (compat.chose_threads and name == 'OMP_NUM_THREADS')}
+                 if name not in compat.chosen}
     run = [sys.executable, '-m', 'gluon_mlp.launch', *command]
     if host:
         run, env = _over_ssh(host, run, inherited, env), {}

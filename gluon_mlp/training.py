@@ -15,6 +15,7 @@ from .workers import part, share, sum_gradients, total
 
 npx.set_np()
 compat.keep_subnormals()
+compat.update_singly()
 
 
 class Epoch(NamedTuple):

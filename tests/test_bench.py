@@ -209,6 +209,20 @@ def test_a_rival_that_dies_before_its_turn_is_told(echo):
     assert a == 'its process ended with exit code 9' and len(b) == 3
 
 
+def test_the_books_code_runs_as_published(monkeypatch):
+    """With MXNet's own settings and those of the user, not with ours."""
+    monkeypatch.setattr(timing.subprocess, 'Popen',
+                        lambda *args, env, **kwargs: env)
+    monkeypatch.setattr(timing.compat, 'chosen', {'OMP_NUM_THREADS'})
+    monkeypatch.setenv('OMP_NUM_THREADS', '2')
+    monkeypatch.setenv('GOMP_SPINCOUNT', '7')
+    ours, book = (timing.start(timing.Rival(who, '', {}))
+                  for who in ('ours', 'book'))
+    assert ours['OMP_NUM_THREADS'] == '2' and 'GLUON_MLP_UNTUNED' not in ours
+    assert 'OMP_NUM_THREADS' not in book and book['GLUON_MLP_UNTUNED']
+    assert ours['GOMP_SPINCOUNT'] == book['GOMP_SPINCOUNT'] == '7'
+
+
 def test_a_worker_says_why_it_cannot_run():
     """A real one, whose function is not there."""
     assert timing.measure([timing.Rival('?', 'pytorch:nothing', {})], 1) == [

@@ -97,6 +97,52 @@ def test_parameters_are_updated_one_by_one_unless_the_user_says_how(users,
     assert run_python(code, **users) == several
 
 
+def test_untuned_leaves_the_settings_to_mxnet():
+    """As `bench` runs the book's code: no variable is set."""
+    code = ("import os; was = dict(os.environ); import gluon_mlp.training; "
+            "print({name for name in os.environ if os.environ[name] != "
+            "was.get(name) and name.startswith(('OMP', 'GOMP', 'MXNET'))})")
+    assert run_python(code, GLUON_MLP_UNTUNED='1') == 'set()'
+    assert 'OMP_NUM_THREADS' in run_python(code)
+
+
+UPDATE = """
+import hashlib, sys
+import gluon_mlp.training
+from mxnet import autograd, gluon, init, nd, np, npx
+npx.set_np()
+calls, sgd_update = [], nd.sgd_update
+nd.sgd_update = lambda *args, **kwargs: (calls.append(1),
+                                         sgd_update(*args, **kwargs))
+for options in ({}, {'wd': 3}, {'momentum': 0.9}, {'clip_gradient': 0.01}):
+    net = gluon.nn.Dense(7, in_units=143)
+    net.initialize(init.Normal(1))
+    params = net.collect_params()
+    trainer = gluon.Trainer(params, 'sgd', {'learning_rate': 0.1, **options})
+    for step in range(2):
+        with autograd.record():
+            l = net(np.random.normal(size=(5, 143)))
+        l.backward()
+        trainer.step(5)
+    print(options, *(hashlib.sha1(param.data().asnumpy()).hexdigest()
+                     for param in params.values()))
+print(len(calls), file=sys.stderr)
+"""
+
+
+@pytest.mark.skipif(not version('mxnet').startswith('1.'),
+                    reason='MXNet 2 updates one by one anyway')
+def test_single_updates_give_the_same_bits():
+    """As MXNet's own, with weight decay, momentum and clipping, too."""
+    tuned, untuned = (subprocess.run(
+        [sys.executable, '-c', UPDATE], check=True, text=True,
+        capture_output=True, env={**os.environ, 'OMP_NUM_THREADS': '1', **env})
+        for env in ({}, {'GLUON_MLP_UNTUNED': '1'}))
+    assert tuned.stdout == untuned.stdout and 'wd' in tuned.stdout
+    # 2 parameters, 2 steps, plain and clipped.
+    assert (tuned.stderr, untuned.stderr) == ('8\n', '0\n')
+
+
 CGROUPS = {  # lines of /proc/self/cgroup, files, processors out of 8
     'version 2, own group': ('0::/a/b', {'a/b/cpu.max': '300000 100000'}, 3),
     'version 2, a parent': ('0::/a/b', {'a/b/cpu.max': 'max 100000',

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import psutil
 
+from .. import compat
 from ..errors import ChapterError
 
 
@@ -70,6 +71,9 @@ def _kill_if_stopped(worker, error, *_):
 def start(rival):
     """The process of `rival`, which begins to make its data and network."""
     env = dict(os.environ)
+    if rival.who == 'book':  # as published, with MXNet's own settings
+        env = {name: value for name, value in env.items()
+               if name not in compat.chosen} | {'GLUON_MLP_UNTUNED': '1'}
     if rival.threads:
         env.pop('MXNET_OMP_MAX_THREADS', None)
         env['OMP_NUM_THREADS'] = str(rival.threads)
