@@ -16,13 +16,14 @@ chosen = set()  # the variables that `prepare` has set
 def prepare():
     """Make `import mxnet` work, and fast. Harmless when called again.
 
-    Unless `GLUON_MLP_UNTUNED` is set, sets `OMP_NUM_THREADS` to `usable_processors()` unless the user has set
+    Sets `OMP_NUM_THREADS` to `usable_processors()` unless the user has set
     it, or `MXNET_OMP_MAX_THREADS`, over which it would prevail; how long
     these threads spin, and that a `Trainer` updates its parameters one by
-    one, unless the user has set that. Has no effect on an
-    MXNet that is imported already. Raises `ImportError` where Python has no
-    `distutils` and setuptools, which brings it, is missing, and `SystemExit`
-    for a number of threads that is none: MXNet would abort the process.
+    one, unless the user has set that; none of these where the user has set
+    `GLUON_MLP_UNTUNED`. Has no effect on an MXNet that is imported already.
+    Raises `ImportError` where Python has no `distutils` and setuptools, which
+    brings it, is missing, and `SystemExit` for a number of threads that is
+    none: MXNet would abort the process.
     """
     for name in ('OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS'):
         number = os.environ.get(name)
