@@ -3,7 +3,7 @@
 VENV = .venv
 # The interpreter to build on: the first of these that is suitable.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3.9 python3; \
-	do $$p -I gluon_mlp/preflight.py 2>/dev/null && echo $$p && exit; done; \
+	do $$p -I gluon_mlp/machine/preflight.py 2>/dev/null && echo $$p && exit; done; \
 	echo python3)
 SECTIONS := mlp mlp_scratch mlp_concise underfit_overfit weight_decay dropout
 SECTIONS += backprop numerical_stability_and_init environment kaggle_house_price
@@ -46,7 +46,7 @@ $(STAMP): requirements.txt constraints.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { \
 	echo 'error: $(PYTHON) not found: get Python 3.11, or name yours, as in' \
 	'make PYTHON=/usr/bin/python3.11' >&2; exit 1; }
-	@$(PYTHON) -I gluon_mlp/preflight.py
+	@$(PYTHON) -I gluon_mlp/machine/preflight.py
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install 'pip>=22.3'

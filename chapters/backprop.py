@@ -1,10 +1,17 @@
 """4.7 Forward propagation, backward propagation, computational graphs."""
-from gluon_mlp.backprop import (OPERATORS, VARIABLES, autograd_gradient,
-                                backward, finite_differences, forward,
-                                memory, partial_functions)
-from gluon_mlp.command_line import run
-from gluon_mlp.graph import draw_computational_graph
-from gluon_mlp.plot import plot, save_figure
+from gluon_mlp.backprop import (
+    OPERATORS,
+    VARIABLES,
+    autograd_gradient,
+    backward,
+    finite_differences,
+    forward,
+    memory,
+    partial_functions,
+)
+from gluon_mlp.d2l.graph import draw_computational_graph
+from gluon_mlp.d2l.plot import plot, save_figure
+from gluon_mlp.run.options import run
 from mxnet import np
 
 num_inputs, num_hiddens, num_outputs, lambd = 4, 5, 3, 0.1

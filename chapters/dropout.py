@@ -1,16 +1,29 @@
 """4.6 Dropout."""
 from functools import partial
 
-from gluon_mlp import fashion_mnist
-from gluon_mlp.command_line import (BatchSize, DropProbability, LearningRate,
-                                    NumEpochs, run)
-from gluon_mlp.data import load_data_fashion_mnist
-from gluon_mlp.diagram import draw_dropout
-from gluon_mlp.dropout import (dropout_layer, evaluate_certainty, expectation,
-                               get_net, init_params, memorize, net,
-                               plot_certainty, trained_co_adaptation)
-from gluon_mlp.plot import save_figure
-from gluon_mlp.training import sgd, train_ch3
+from gluon_mlp.d2l import fashion_mnist
+from gluon_mlp.d2l.data import load_data_fashion_mnist
+from gluon_mlp.d2l.diagram import draw_dropout
+from gluon_mlp.d2l.plot import save_figure
+from gluon_mlp.d2l.training import sgd, train_ch3
+from gluon_mlp.dropout import (
+    dropout_layer,
+    evaluate_certainty,
+    expectation,
+    get_net,
+    init_params,
+    memorize,
+    net,
+    plot_certainty,
+    trained_co_adaptation,
+)
+from gluon_mlp.run.options import (
+    BatchSize,
+    DropProbability,
+    LearningRate,
+    NumEpochs,
+    run,
+)
 from mxnet import gluon, init, np
 
 

@@ -1,9 +1,9 @@
 """4.9 Environment and distribution shift."""
 import numpy as onp
 from gluon_mlp import environment as env
-from gluon_mlp import fashion_mnist, plot
-from gluon_mlp.command_line import BatchSize, LearningRate, NumEpochs, run
-from gluon_mlp.data import get_fashion_mnist_labels
+from gluon_mlp.d2l import fashion_mnist, plot
+from gluon_mlp.d2l.data import get_fashion_mnist_labels
+from gluon_mlp.run.options import BatchSize, LearningRate, NumEpochs, run
 from mxnet import gluon, np
 from mxnet.gluon import nn
 

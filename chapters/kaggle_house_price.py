@@ -1,11 +1,24 @@
 """4.10 Predicting house prices on Kaggle."""
-from gluon_mlp import plot
-from gluon_mlp.command_line import (BatchSize, Folds, LearningRate, NumEpochs,
-                                    Submission, WeightDecay, run)
+from gluon_mlp.d2l import plot
 from gluon_mlp.files import check_folder
-from gluon_mlp.kaggle_house_price import (average, k_fold, load_data,
-                                          preprocess, save_submission,
-                                          to_arrays, train_and_pred)
+from gluon_mlp.kaggle_house_price import (
+    average,
+    k_fold,
+    load_data,
+    preprocess,
+    save_submission,
+    to_arrays,
+    train_and_pred,
+)
+from gluon_mlp.run.options import (
+    BatchSize,
+    Folds,
+    LearningRate,
+    NumEpochs,
+    Submission,
+    WeightDecay,
+    run,
+)
 
 
 def main(k: Folds = 5, num_epochs: NumEpochs = 100, lr: LearningRate = 5.0,

@@ -1,9 +1,18 @@
 """4.1 Multilayer perceptrons."""
-from gluon_mlp.command_line import run
-from gluon_mlp.diagram import draw_network
-from gluon_mlp.mlp import (as_one_layer, fit, forward, get_quadrants, prelu,
-                           relu, sigmoid, tanh, value_and_grad)
-from gluon_mlp.plot import plot, save_figure
+from gluon_mlp.d2l.diagram import draw_network
+from gluon_mlp.d2l.plot import plot, save_figure
+from gluon_mlp.mlp import (
+    as_one_layer,
+    fit,
+    forward,
+    get_quadrants,
+    prelu,
+    relu,
+    sigmoid,
+    tanh,
+    value_and_grad,
+)
+from gluon_mlp.run.options import run
 from mxnet import np
 
 

@@ -1,11 +1,16 @@
 """4.3 Concise implementation of multilayer perceptrons."""
-from gluon_mlp.command_line import (BatchSize, LearningRate, NumEpochs,
-                                    NumGpus, run)
-from gluon_mlp.data import load_data_fashion_mnist
-from gluon_mlp.device import get_devices, on_devices
+from gluon_mlp.d2l.data import load_data_fashion_mnist
+from gluon_mlp.d2l.plot import save_figure
+from gluon_mlp.d2l.training import train_ch3
 from gluon_mlp.mlp_concise import get_net
-from gluon_mlp.plot import save_figure
-from gluon_mlp.training import train_ch3
+from gluon_mlp.run.device import get_devices, on_devices
+from gluon_mlp.run.options import (
+    BatchSize,
+    LearningRate,
+    NumEpochs,
+    NumGpus,
+    run,
+)
 from mxnet import gluon, init
 
 

@@ -1,11 +1,11 @@
 """4.2 Implementation of multilayer perceptrons from scratch."""
 from functools import partial
 
-from gluon_mlp.command_line import BatchSize, LearningRate, NumEpochs, run
-from gluon_mlp.data import load_data_fashion_mnist
+from gluon_mlp.d2l.data import load_data_fashion_mnist
+from gluon_mlp.d2l.plot import save_figure
+from gluon_mlp.d2l.training import predict_ch3, sgd, train_ch3
 from gluon_mlp.mlp_scratch import init_params, net
-from gluon_mlp.plot import save_figure
-from gluon_mlp.training import predict_ch3, sgd, train_ch3
+from gluon_mlp.run.options import BatchSize, LearningRate, NumEpochs, run
 from mxnet import gluon
 
 

@@ -1,9 +1,12 @@
 """4.8 Numerical stability and initialization."""
-from gluon_mlp.command_line import run
-from gluon_mlp.numerical_stability_and_init import (get_symmetry_data,
-                                                    product_of_matrices,
-                                                    train_from, variances)
-from gluon_mlp.plot import plot, save_figure
+from gluon_mlp.d2l.plot import plot, save_figure
+from gluon_mlp.numerical_stability_and_init import (
+    get_symmetry_data,
+    product_of_matrices,
+    train_from,
+    variances,
+)
+from gluon_mlp.run.options import run
 from mxnet import autograd, init, np, npx
 
 

@@ -1,8 +1,12 @@
 """4.4 Model selection, underfitting and overfitting."""
-from gluon_mlp.command_line import BatchSize, LearningRate, NumEpochs, run
-from gluon_mlp.plot import plot, save_figure
-from gluon_mlp.underfit_overfit import (choose_degree, get_data,
-                                        learning_curve, train)
+from gluon_mlp.d2l.plot import plot, save_figure
+from gluon_mlp.run.options import BatchSize, LearningRate, NumEpochs, run
+from gluon_mlp.underfit_overfit import (
+    choose_degree,
+    get_data,
+    learning_curve,
+    train,
+)
 
 
 def main(batch_size: BatchSize = 10, lr: LearningRate = 0.01,

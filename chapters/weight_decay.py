@@ -1,9 +1,15 @@
 """4.5 Weight decay."""
-from gluon_mlp.command_line import BatchSize, LearningRate, NumEpochs, run
-from gluon_mlp.plot import save_figure
-from gluon_mlp.weight_decay import (init_params, load_data, step_both_ways,
-                                    tikhonov, train, train_concise,
-                                    train_with_input_noise)
+from gluon_mlp.d2l.plot import save_figure
+from gluon_mlp.run.options import BatchSize, LearningRate, NumEpochs, run
+from gluon_mlp.weight_decay import (
+    init_params,
+    load_data,
+    step_both_ways,
+    tikhonov,
+    train,
+    train_concise,
+    train_with_input_noise,
+)
 from mxnet import np
 
 

@@ -2,12 +2,12 @@
 
 One module a section, under the book's file name. The tools beside them:
 `data`, `fashion_mnist`, `training`, `checkpoint`, `workers`, `plot`,
-`diagram`, `graph`, `files`, `device`, `command_line`; and the commands
+`diagram`, `graph`, `files`, `device`, `run.options`; and the commands
 `compare`, `exercises`, `doctor`, `bench`, `launch`.
 """
 import warnings
 
-from . import compat
+from .machine import compat
 
 try:
     compat.prepare()

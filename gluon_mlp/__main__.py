@@ -5,8 +5,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from .command_line import Device, exit_code
 from .files import check_folder
+from .run.options import Device, exit_code
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None,
                   help='Chapter 4 of Dive into Deep Learning in MXNet Gluon.')
@@ -95,8 +95,8 @@ def launch(
             help='Where to start them by ssh: a file with a host a line, or '
             'hosts with commas.')] = ''):
     """Run a script in several processes, or on several machines."""
-    from .launch import launch as run
-    from .launch import read_hosts
+    from .run.launch import launch as run
+    from .run.launch import read_hosts
     return run(command, workers, servers, read_hosts(hosts) if hosts else ())
 
 
@@ -116,7 +116,7 @@ def exercise(
     """Answer an exercise of the chapter, in words, numbers and plots."""
     import matplotlib
     matplotlib.use('agg')
-    from . import plot, training
+    from .d2l import plot, training
     from .exercises import exercises
     known = exercises()
     if list_:

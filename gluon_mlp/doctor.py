@@ -21,15 +21,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from . import compat, preflight
 from .errors import DataError
+from .machine import compat, preflight
 
 FACTS = """
 import json, types, numpy
 before = set(vars(numpy))
 import gluon_mlp
 import mxnet as mx
-from gluon_mlp import device
+from gluon_mlp.run import device
 # MXNet 2 has another name for MKL-DNN.
 features = [f.name.replace('MKLDNN', 'ONEDNN')
             for f in mx.runtime.feature_list() if f.enabled]
@@ -256,7 +256,7 @@ def data():
     Nothing is fetched.
     """
     try:
-        from . import fashion_mnist
+        from .d2l import fashion_mnist
     except ImportError as error:
         return Finding('data', f'not looked at ({error})',
                        'see NumPy, then this again')

@@ -3,9 +3,9 @@ import numpy as onp
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
 
-from .data import load_array
-from .plot import plt
-from .training import check_finite, evaluate_accuracy, train_epoch_ch3
+from .d2l.data import load_array
+from .d2l.plot import plt
+from .d2l.training import check_finite, evaluate_accuracy, train_epoch_ch3
 
 npx.set_np()
 

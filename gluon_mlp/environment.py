@@ -3,10 +3,10 @@ import numpy as onp
 from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
 
-from . import checkpoint
-from .data import load_array
+from .d2l.data import load_array
+from .d2l.training import check_finite, evaluate_accuracy
 from .errors import ChapterError
-from .training import check_finite, evaluate_accuracy
+from .run import checkpoint
 
 npx.set_np()
 

@@ -5,11 +5,12 @@ from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
 from tqdm import tqdm
 
-from . import checkpoint, fashion_mnist
-from .data import load_array
+from .d2l import fashion_mnist
+from .d2l.data import load_array
+from .d2l.training import check_finite
 from .errors import DataError
 from .files import written_whole
-from .training import check_finite
+from .run import checkpoint
 from .underfit_overfit import get_k_fold_data
 
 npx.set_np()

@@ -5,10 +5,10 @@ import numpy as onp
 from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
 
-from . import checkpoint
-from .data import load_array
-from .plot import Animator
-from .training import check_finite, evaluate_loss
+from .d2l.data import load_array
+from .d2l.plot import Animator
+from .d2l.training import check_finite, evaluate_loss
+from .run import checkpoint
 
 npx.set_np()
 

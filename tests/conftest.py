@@ -56,7 +56,7 @@ def mounted(own_mounts):
 @pytest.fixture(scope='session')
 def real_data():
     """The 70,000 images and labels; skips the test where there are none."""
-    from gluon_mlp import fashion_mnist
+    from gluon_mlp.d2l import fashion_mnist
     from gluon_mlp.errors import DataError
     try:
         return fashion_mnist.load()

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as onp
 import pytest
 from conftest import ROOT, without_mxnets_log
-
-from gluon_mlp import backprop, training
-from gluon_mlp.graph import draw_computational_graph
+from gluon_mlp import backprop
+from gluon_mlp.d2l import training
+from gluon_mlp.d2l.graph import draw_computational_graph
 from mxnet import np
 
 NAMES = backprop.Gradients._fields

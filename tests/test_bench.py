@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from gluon_mlp import underfit_overfit, weight_decay
 from gluon_mlp.bench import chapter, command, ours, pytorch, report, timing
-from gluon_mlp.data import load_array
+from gluon_mlp.d2l.data import load_array
 from gluon_mlp.errors import ChapterError
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,23 +15,21 @@ import mxnet as mx
 import numpy as onp
 import pytest
 from conftest import ROOT, without_mxnets_log
-from mxnet import gluon, init, np
-
 from gluon_mlp import (
-    checkpoint,
-    command_line,
     dropout,
     environment,
     kaggle_house_price,
     mlp_concise,
     mlp_scratch,
-    training,
     underfit_overfit,
     weight_decay,
 )
-from gluon_mlp.data import load_array
+from gluon_mlp.d2l import training
+from gluon_mlp.d2l.data import load_array
+from gluon_mlp.d2l.plot import plt
 from gluon_mlp.errors import CheckpointError
-from gluon_mlp.plot import plt
+from gluon_mlp.run import checkpoint, options
+from mxnet import gluon, init, np
 
 DRAW = onp.random.RandomState(0)
 IMAGES = DRAW.rand(20, 1, 28, 28).astype('float32')
@@ -474,10 +472,11 @@ def test_full_disk_leaves_the_last_checkpoint(run, tmp_path):
 SCRIPT = '''"""A section."""
 import hashlib, os, signal
 from pathlib import Path
-from gluon_mlp.command_line import BatchSize, LearningRate, NumEpochs, run
-from gluon_mlp import checkpoint, dropout
-from gluon_mlp.data import load_array
-from gluon_mlp.training import train_ch3
+from gluon_mlp.run.options import BatchSize, LearningRate, NumEpochs, run
+from gluon_mlp import dropout
+from gluon_mlp.run import checkpoint
+from gluon_mlp.d2l.data import load_array
+from gluon_mlp.d2l.training import train_ch3
 from mxnet import gluon, np
 
 def kill_in(name, number):
@@ -619,10 +618,10 @@ def test_killed_at_random_moments(script):
 def call(capsys, tmp_path, monkeypatch):
     """Run a tiny `main` with arguments: exit code, stdout, stderr."""
     def call(*args, main=None):
-        def training_main(batch_size: command_line.BatchSize = 256,
-                          lr: command_line.LearningRate = 0.1,
-                          num_epochs: command_line.NumEpochs = 2,
-                          path: command_line.Path = command_line.Path('a')):
+        def training_main(batch_size: options.BatchSize = 256,
+                          lr: options.LearningRate = 0.1,
+                          num_epochs: options.NumEpochs = 2,
+                          path: options.Path = options.Path('a')):
             for epoch in checkpoint.epochs(num_epochs, [], None,
                                            partial(print, [np.ones(1)])):
                 print(f'epoch {epoch}')
@@ -631,7 +630,7 @@ def call(capsys, tmp_path, monkeypatch):
         monkeypatch.setattr(sys.stdout, 'reconfigure', lambda **options: None,
                             raising=False)
         with pytest.raises(SystemExit) as error:
-            command_line.run(main or training_main)
+            options.run(main or training_main)
         forget()
         return error.value.code, *capsys.readouterr()
     return call

@@ -16,13 +16,10 @@ import pytest
 from conftest import ROOT, without_mxnets_log
 from gluon_mlp import (
     __main__,
-    command_line,
-    data,
     dropout,
     kaggle_house_price,
     mlp,
     numerical_stability_and_init,
-    training,
     underfit_overfit,
     weight_decay,
 )
@@ -30,7 +27,9 @@ from gluon_mlp.compare import command, published, reproduce, rows
 from gluon_mlp.compare.control import PAIRS, control
 from gluon_mlp.compare.published import Quantity
 from gluon_mlp.compare.rows import Comparison, Control, Row, SourceText
+from gluon_mlp.d2l import data, training
 from gluon_mlp.errors import DataError
+from gluon_mlp.run import options
 from mxnet import gluon, init
 from numpy.testing import assert_array_equal
 
@@ -535,7 +534,7 @@ def run_command(monkeypatch, tmp_path, capsys):
         monkeypatch.setattr(sys, 'argv', [
             'gluon_mlp', 'compare', '--section', section, '--quick',
             '--report', str(tmp_path / 'new')])
-        return command_line.exit_code(__main__.app), capsys.readouterr()
+        return options.exit_code(__main__.app), capsys.readouterr()
     return run
 
 

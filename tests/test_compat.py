@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
-from gluon_mlp import compat
+from gluon_mlp.machine import compat
 
 ADD = 'print(mxnet.np.ones(2) + 1)'
 OMP = ('import ctypes; '
@@ -99,7 +99,7 @@ def test_parameters_are_updated_one_by_one_unless_the_user_says_how(users,
 
 def test_untuned_leaves_the_settings_to_mxnet():
     """As `bench` runs the book's code: no variable is set."""
-    code = ("import os; was = dict(os.environ); import gluon_mlp.training; "
+    code = ("import os; was = dict(os.environ); import gluon_mlp.d2l.training; "
             "print({name for name in os.environ if os.environ[name] != "
             "was.get(name) and name.startswith(('OMP', 'GOMP', 'MXNET'))})")
     assert run_python(code, GLUON_MLP_UNTUNED='1') == 'set()'
@@ -108,7 +108,7 @@ def test_untuned_leaves_the_settings_to_mxnet():
 
 UPDATE = """
 import hashlib, sys
-import gluon_mlp.training
+import gluon_mlp.d2l.training
 from mxnet import autograd, gluon, init, nd, np, npx
 npx.set_np()
 calls, sgd_update = [], nd.sgd_update
@@ -185,6 +185,6 @@ def test_quota_of_control_groups(own, files, processors, tmp_path,
 
 def test_affinity_limits_the_processors(tmp_path):
     code = ('import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))'
-            '}); from gluon_mlp import compat; '
+            '}); from gluon_mlp.machine import compat; '
             'print(compat.usable_processors())')
     assert run_python(code) == '1'

@@ -1,12 +1,16 @@
 """The iterators give what the book's `DataLoader` gives."""
 import numpy as onp
 import pytest
+from gluon_mlp.d2l import fashion_mnist
+from gluon_mlp.d2l.data import (
+    ArrayIter,
+    get_fashion_mnist_labels,
+    load_array,
+    load_data_fashion_mnist,
+    synthetic_data,
+)
 from mxnet import gluon, np
 from mxnet.gluon.data.vision import transforms
-
-from gluon_mlp import fashion_mnist
-from gluon_mlp.data import (ArrayIter, get_fashion_mnist_labels, load_array,
-                            load_data_fashion_mnist, synthetic_data)
 
 
 def test_images_are_bitwise_those_of_to_tensor():
@@ -131,7 +135,7 @@ def test_importing_loads_no_data():
     """`load` is called by nobody before it is needed."""
     import subprocess
     import sys
-    code = ('from gluon_mlp import data, fashion_mnist; '
+    code = ('from gluon_mlp.d2l import data, fashion_mnist; '
             'print(fashion_mnist.load.cache_info().currsize)')
     out = subprocess.run([sys.executable, '-c', code], check=True, text=True,
                          capture_output=True)

@@ -7,11 +7,12 @@ import mxnet as mx
 import numpy as onp
 import pytest
 from conftest import ROOT
-from mxnet import gluon, init, np
-
-from gluon_mlp import device, mlp_concise, plot, training
-from gluon_mlp.data import ArrayIter
+from gluon_mlp import mlp_concise
+from gluon_mlp.d2l import plot, training
+from gluon_mlp.d2l.data import ArrayIter
 from gluon_mlp.errors import DeviceError
+from gluon_mlp.run import device
+from mxnet import gluon, init, np
 
 CPUS = [mx.cpu(i) for i in range(3)]  # they stand for GPUs here
 

@@ -1,6 +1,6 @@
 """Network diagrams: the right units, names and connections."""
 import pytest
-from gluon_mlp.diagram import draw_dropout, draw_network, layer_titles
+from gluon_mlp.d2l.diagram import draw_dropout, draw_network, layer_titles
 from matplotlib import pyplot as plt
 from matplotlib.patches import Circle, FancyArrowPatch
 

@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from gluon_mlp import doctor, fashion_mnist, preflight
+from gluon_mlp import doctor
+from gluon_mlp.d2l import fashion_mnist
+from gluon_mlp.machine import preflight
 
 FACTS = {'version': '1.9.1', 'features': ['OPENMP', 'CUDA'],
          'names': ['bool'], 'gpus': []}

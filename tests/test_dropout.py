@@ -3,7 +3,8 @@ import re
 
 import numpy as onp
 import pytest
-from gluon_mlp.data import load_array
+from gluon_mlp.d2l.data import load_array
+from gluon_mlp.d2l.training import seed, sgd, train_ch3
 from gluon_mlp.dropout import (
     co_adaptation,
     dropout_layer,
@@ -19,7 +20,6 @@ from gluon_mlp.dropout import (
     predict_with_dropout,
     trained_co_adaptation,
 )
-from gluon_mlp.training import seed, sgd, train_ch3
 from mxnet import autograd, gluon, np, npx
 
 

@@ -2,7 +2,7 @@
 import numpy as onp
 import pytest
 from gluon_mlp import environment as env
-from gluon_mlp import training
+from gluon_mlp.d2l import training
 from mxnet import gluon, np, npx
 from mxnet.gluon import nn
 

@@ -7,8 +7,9 @@ import sys
 import numpy as onp
 import pytest
 from conftest import without_mxnets_log
-from gluon_mlp import fashion_mnist, plot
 from gluon_mlp import kaggle_house_price as house
+from gluon_mlp.d2l import fashion_mnist, plot
+from gluon_mlp.d2l.training import seed
 from gluon_mlp.environment import covariate_data
 from gluon_mlp.exercises import (
     dropout,
@@ -17,7 +18,6 @@ from gluon_mlp.exercises import (
     mlp_scratch,
     numerical_stability_and_init,
 )
-from gluon_mlp.training import seed
 from house_tables import find_real_tables, sha1, write_tables
 from mxnet import np
 

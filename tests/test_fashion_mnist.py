@@ -16,10 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from gluon_mlp import fashion_mnist
+from gluon_mlp.d2l import fashion_mnist
+from gluon_mlp.d2l.fashion_mnist import FILES, DataFile, fetch, read_file
 from gluon_mlp.errors import DataError
-from gluon_mlp.fashion_mnist import FILES, DataFile, fetch, read_file
 
 IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = FILES
 REPO = '/repo/gluon/dataset/fashion-mnist/'
@@ -29,7 +28,8 @@ NEW = '/github/master/data/fashion/'
 DRIVER = """
 import os, sys
 import filelock, pooch, requests
-from gluon_mlp import fashion_mnist as f
+from gluon_mlp.d2l import fashion_mnist as f
+from gluon_mlp.d2l import fashion_mnist
 f.FILES = {n: f.DataFile(*known) for n, known in eval(sys.argv[1]).items()}
 f.GITHUB, f.TIMEOUT = 'http://127.0.0.1:9/', (2, 20)
 f.DEBIAN_FOLDER = f.Path('no/such')

@@ -18,24 +18,17 @@ import numpy as onp
 import psutil
 import pytest
 from conftest import ROOT, without_mxnets_log
+from gluon_mlp import files, kaggle_house_price, mlp_concise, mlp_scratch
+from gluon_mlp.bench import command as bench
+from gluon_mlp.bench import report as bench_report
+from gluon_mlp.compare import command as compare
+from gluon_mlp.d2l import fashion_mnist, training
+from gluon_mlp.d2l.data import load_array
+from gluon_mlp.errors import DataError, FolderError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from matplotlib import image
 from mxnet import gluon, np
-
-from gluon_mlp import (
-    fashion_mnist,
-    files,
-    kaggle_house_price,
-    mlp_concise,
-    mlp_scratch,
-    training,
-)
-from gluon_mlp.bench import command as bench
-from gluon_mlp.bench import report as bench_report
-from gluon_mlp.compare import command as compare
-from gluon_mlp.data import load_array
-from gluon_mlp.errors import DataError, FolderError
 
 IMAGES, LABELS = 'train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz'
 ANY_TIME = settings(deadline=5000, derandomize=True, database=None,
@@ -200,7 +193,8 @@ def test_a_bomb_takes_no_more_memory_than_stated(small, tmp_path, cases):
 LIMITED = """
 import os, resource, sys
 from pathlib import Path
-from gluon_mlp import fashion_mnist as f
+from gluon_mlp.d2l import fashion_mnist as f
+from gluon_mlp.d2l import fashion_mnist
 path = Path(sys.argv[1])
 pages = int(Path('/proc/self/statm').read_text().split()[0])
 limit = pages * os.sysconf('SC_PAGE_SIZE') + 5 * 60000 * 784 + 10 ** 6
@@ -279,8 +273,8 @@ def test_no_room_for_the_submission_is_said_before_training(
 
 
 FULL_LATER = '''"""A section, whose disk is full once it has trained."""
-from gluon_mlp import plot
-from gluon_mlp.command_line import run
+from gluon_mlp.d2l import plot
+from gluon_mlp.run.options import run
 
 def main():
     plot.plot([1, 2], [3, 4])
@@ -391,7 +385,7 @@ def test_a_foreign_bench_json_is_refused_before_timing(tmp_path, text):
 SAVE = """
 import sys
 from pathlib import Path
-from gluon_mlp import plot
+from gluon_mlp.d2l import plot
 from gluon_mlp.bench import report
 plot.folder = Path(sys.argv[1])
 sys.stdin.readline()
@@ -492,7 +486,8 @@ OWN = {'dropout': {'--dropout1': ['1', 'nan', '-0.1', 'inf'],
        'underfit_overfit': {'--num-epochs-overfit': ['0', '9' * 30]}}
 PARSE = """
 import contextlib, io, runpy, sys
-from gluon_mlp import command_line, training
+from gluon_mlp.d2l import training
+from gluon_mlp.run import options
 training.seed = None  # nothing shall be run
 script = sys.argv[1]
 for option, value in zip(sys.argv[2::2], sys.argv[3::2]):
@@ -615,7 +610,7 @@ def test_data_without_a_home_name_the_way_out():
     """A user who is in no list, as in containers: MXNET_HOME is named."""
     if os.getuid():
         pytest.skip('only root can be another user')
-    code = ('import os; from gluon_mlp import doctor, fashion_mnist as f;'
+    code = ('import os; from gluon_mlp import doctor; from gluon_mlp.d2l import fashion_mnist as f;'
             'os.setuid(54321); os.environ.pop("HOME", 0);'
             'os.environ.pop("MXNET_HOME", 0); print(doctor.data().found)\n'
             'try: f.load()\nexcept f.DataError as error: print(error)')

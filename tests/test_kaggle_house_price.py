@@ -14,10 +14,8 @@ import gluon_mlp  # noqa: F401  isort: skip  (before MXNet)
 import numpy as onp
 import pandas as pd
 import pytest
-from mxnet import gluon, np
-
 from gluon_mlp import kaggle_house_price as house
-from gluon_mlp import plot, training
+from gluon_mlp.d2l import plot, training
 from gluon_mlp.errors import DataError, NonFiniteLossError
 from house_tables import (
     CATEGORIES,
@@ -26,6 +24,7 @@ from house_tables import (
     sha1,
     write_tables,
 )
+from mxnet import gluon, np
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -15,16 +15,18 @@ import numpy as onp
 import psutil
 import pytest
 from conftest import ROOT, without_mxnets_log
-from gluon_mlp import compat, launch, workers
-from gluon_mlp.data import ArrayIter
+from gluon_mlp.d2l.data import ArrayIter
 from gluon_mlp.errors import ChapterError
+from gluon_mlp.machine import compat
+from gluon_mlp.run import launch, workers
 
 # Runs a chapter's script on little data: SCRIPT CHAPTER HISTORY [OPTIONS].
 # The last batches are of 100 - 3 * 32 = 4 and 50 - 32 = 18 examples.
 SCRIPT = '''
 import json, os, runpy, sys
 import numpy as onp
-from gluon_mlp import data, training, workers
+from gluon_mlp.d2l import data, training
+from gluon_mlp.run import workers
 
 def load(batch_size):
     rng = onp.random.default_rng(0)
@@ -53,7 +55,7 @@ OPTIONS = ['--batch-size', 32, '--lr', 0.05, '--num-epochs', 3]
 # Each worker takes part in the sums for ever, unless it does what is asked.
 FAILING = '''
 import os, signal, sys, time
-from gluon_mlp import workers
+from gluon_mlp.run import workers
 # train_ch3(
 workers.total(1)
 print('ready', flush=True)
@@ -209,7 +211,7 @@ def test_a_worker_that_is_left_alone_is_told_of(tmp_path):
     (tmp_path / 'failing.py').write_text(FAILING)
     command = [str(tmp_path / 'failing.py'), 'os._exit(0)']
     process = subprocess.Popen(
-        [sys.executable, '-c', 'from gluon_mlp import launch\n'
+        [sys.executable, '-c', 'from gluon_mlp.run import launch\n'
          f'launch.PATIENCE = 1\nlaunch.launch({command}, 2)'],
         cwd=ROOT, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
@@ -270,7 +272,8 @@ def test_only_the_loopback_hears(start):
 LATE = """
 import time
 from pathlib import Path
-from gluon_mlp import training, workers  # MXNet, too
+from gluon_mlp.d2l import training
+from gluon_mlp.run import workers  # MXNet, too
 # train_ch3(
 workers.PATIENCE = 1
 begun = Path(__file__).with_name('begun')
@@ -422,7 +425,7 @@ def ours_in(namespace):
     for pid in out.split():
         with contextlib.suppress(psutil.Error):  # it has just ended
             p = psutil.Process(int(pid))
-            if 'gluon_mlp.launch' in p.cmdline() and p.name() != 'ssh':
+            if 'gluon_mlp.run.launch' in p.cmdline() and p.name() != 'ssh':
                 env = p.environ()
                 found.append((env['DMLC_ROLE'], env['DMLC_NODE_HOST']))
     return sorted(found)
@@ -504,7 +507,8 @@ OWN = """
 import sys
 import numpy as onp
 from mxnet import gluon, init, np
-from gluon_mlp import data, training, workers
+from gluon_mlp.d2l import data, training
+from gluon_mlp.run import workers
 
 rng = onp.random.default_rng(0)
 X = rng.normal(size=(64, 4)).astype('float32')

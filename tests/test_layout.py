@@ -9,9 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted((ROOT / 'chapters').glob('*.py'))
-TOOLS = {'__init__', '__main__', 'bench', 'checkpoint', 'command_line',
-         'compare', 'compat', 'data', 'device', 'diagram', 'doctor', 'errors',
-         'exercises', 'fashion_mnist', 'files', 'graph', 'launch', 'plot',
+TOOLS = {'__init__', '__main__', 'bench', 'checkpoint', 'compare', 'compat',
+         'data', 'device', 'diagram', 'doctor', 'errors', 'exercises',
+         'fashion_mnist', 'files', 'graph', 'launch', 'options', 'plot',
          'preflight', 'report', 'training', 'workers'}
 TESTS_OF_MANY = {'faults', 'layout'}
 
@@ -71,7 +71,7 @@ def test_imports_leave_every_random_stream_where_it_was(tmp_path):
 FORBID = """
 import importlib, sys
 import gluon_mlp, mxnet
-from gluon_mlp import fashion_mnist
+from gluon_mlp.d2l import fashion_mnist
 
 def forbidden(*args, **kwargs):
     raise AssertionError('not at import')

@@ -1,6 +1,7 @@
 """4.1: activation functions, their gradients, and affine layers in a row."""
 import numpy as onp
 import pytest
+from gluon_mlp.d2l.training import seed
 from gluon_mlp.mlp import (
     as_one_layer,
     fit,
@@ -12,7 +13,6 @@ from gluon_mlp.mlp import (
     tanh,
     value_and_grad,
 )
-from gluon_mlp.training import seed
 from mxnet import autograd, np, npx
 
 npx.set_np()

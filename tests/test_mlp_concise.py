@@ -3,8 +3,9 @@ import re
 
 import numpy as onp
 import pytest
-from gluon_mlp import mlp_scratch, training
-from gluon_mlp.data import load_array
+from gluon_mlp import mlp_scratch
+from gluon_mlp.d2l import training
+from gluon_mlp.d2l.data import load_array
 from gluon_mlp.mlp_concise import get_net
 from mxnet import gluon, init, np, npx
 

@@ -3,7 +3,7 @@ import re
 
 import numpy as onp
 import pytest
-from gluon_mlp import training
+from gluon_mlp.d2l import training
 from gluon_mlp.mlp_scratch import init_params, net, relu
 from mxnet import autograd, gluon, np, npx
 

@@ -1,8 +1,7 @@
 """Section 4.8."""
 import numpy as onp
 import pytest
-
-from gluon_mlp import training
+from gluon_mlp.d2l import training
 from gluon_mlp.numerical_stability_and_init import (
     get_symmetry_data,
     product_of_matrices,

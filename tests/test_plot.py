@@ -5,11 +5,10 @@ from types import SimpleNamespace
 import matplotlib
 import numpy as onp
 import pytest
+from gluon_mlp.d2l import plot
+from gluon_mlp.d2l.plot import Animator, plt, save_figure, show_images
 from matplotlib import image
 from mxnet import np
-
-from gluon_mlp import plot
-from gluon_mlp.plot import Animator, plt, save_figure, show_images
 
 
 def drawn(axes):

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from gluon_mlp import preflight
-from gluon_mlp.preflight import Machine
+from gluon_mlp.machine import preflight
+from gluon_mlp.machine.preflight import Machine
 
 HOPELESS = {
     'Windows': (Machine('Windows', 'AMD64', libc=''), ['Windows', 'WSL']),

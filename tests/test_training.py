@@ -9,9 +9,8 @@ import IPython.display
 import numpy as onp
 import pytest
 from d2l import mxnet as d2l
-from gluon_mlp.data import load_array
-from gluon_mlp.errors import NonFiniteLossError
-from gluon_mlp.training import (
+from gluon_mlp.d2l.data import load_array
+from gluon_mlp.d2l.training import (
     Accumulator,
     Epoch,
     accuracy,
@@ -24,6 +23,7 @@ from gluon_mlp.training import (
     train_ch3,
     train_epoch_ch3,
 )
+from gluon_mlp.errors import NonFiniteLossError
 from matplotlib import pyplot as plt
 from mxnet import autograd, gluon, init, np
 from mxnet.gluon import nn
@@ -246,9 +246,9 @@ def test_the_history_is_an_epoch_a_row(data):
 
 PROGRAM = """
 import hashlib
-from gluon_mlp.data import load_array
+from gluon_mlp.d2l.data import load_array
 from gluon_mlp.dropout import get_net
-from gluon_mlp.training import seed, train_ch3
+from gluon_mlp.d2l.training import seed, train_ch3
 from mxnet import gluon, init
 import numpy as onp
 

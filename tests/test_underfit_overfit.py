@@ -6,8 +6,8 @@ import math
 import mxnet
 import numpy as onp
 import pytest
-from gluon_mlp import training
 from gluon_mlp import underfit_overfit as section
+from gluon_mlp.d2l import training
 from gluon_mlp.errors import NonFiniteLossError
 from mxnet import np
 

@@ -5,7 +5,8 @@ import gluon_mlp  # noqa: F401  isort: skip  (before MXNet)
 
 import numpy as onp
 import pytest
-from gluon_mlp import training, weight_decay
+from gluon_mlp import weight_decay
+from gluon_mlp.d2l import training
 from gluon_mlp.errors import NonFiniteLossError
 from mxnet import autograd, gluon, np
 

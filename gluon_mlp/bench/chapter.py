@@ -6,9 +6,9 @@ the best test accuracy of 4.3.
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
 
-from .. import training
 from ..compare.control import PAIRS
 from ..compare.reproduce import reproduce
+from ..d2l import training
 from .ours import cached_fashion_mnist
 
 npx.set_np()

@@ -9,8 +9,9 @@ import numpy as np
 import psutil
 from tqdm import tqdm
 
-from .. import compat, fashion_mnist
 from ..compare.published import quantities
+from ..d2l import fashion_mnist
+from ..machine import compat
 from . import report
 from .timing import BenchError, Rival, measure, summary
 

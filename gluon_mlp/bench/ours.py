@@ -8,9 +8,9 @@ from itertools import islice
 from mxnet import autograd, gluon, init, nd, np, npx
 from mxnet.gluon import nn
 
-from .. import data, fashion_mnist, training
 from ..compare.control import PAIRS
-from ..device import get_device
+from ..d2l import data, fashion_mnist, training
+from ..run.device import get_device
 
 npx.set_np()
 

@@ -7,7 +7,8 @@ import time
 
 import numpy as np
 
-from .. import compat, fashion_mnist
+from ..d2l import fashion_mnist
+from ..machine import compat
 
 SIZES = {'mlp_scratch': (784, 256, 10), 'mlp_concise': (784, 256, 10),
          'dropout': (784, 256, 256, 10)}

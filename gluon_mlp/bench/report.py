@@ -6,7 +6,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from .. import plot
+from ..d2l import plot
 from ..errors import ChapterError
 from ..files import written_whole
 

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import psutil
 
-from .. import compat
 from ..errors import ChapterError
+from ..machine import compat
 
 
 class Rival(NamedTuple):

@@ -22,12 +22,12 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from .. import compat, fashion_mnist
+from ..d2l import fashion_mnist
 from ..errors import ChapterError, DataError
+from ..machine import compat
 from . import report
 from .published import NUM_EPOCHS, quantities, sections
-from .rows import (Comparison, Row, SourceText, compare_exact,
-                   compare_runs)
+from .rows import Comparison, Row, SourceText, compare_exact, compare_runs
 
 # What the source text prints, of a PyTorch run whose draws cannot be repeated.
 SOURCE_TEXT = {'train_concise(0), L2 norm of w': 14.670721054077148,

@@ -12,7 +12,8 @@ import numpy as onp
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
 
-from .. import data, dropout, mlp_concise, mlp_scratch, plot, training
+from .. import dropout, mlp_concise, mlp_scratch
+from ..d2l import data, plot, training
 from .rows import Control
 
 npx.set_np()

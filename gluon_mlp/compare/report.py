@@ -20,8 +20,8 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from ..files import written_whole
-from .rows import FALSE_ALARM, prediction_interval
 from .published import about as about_published
+from .rows import FALSE_ALARM, prediction_interval
 
 ROOT = Path(__file__).resolve().parents[2]
 # The page's style classes.

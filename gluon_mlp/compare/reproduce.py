@@ -12,9 +12,17 @@ import mxnet as mx
 import numpy as onp
 from mxnet import gluon, init, np, npx
 
-from .. import (data, dropout, kaggle_house_price, mlp, mlp_concise,
-                mlp_scratch, numerical_stability_and_init, plot, training,
-                underfit_overfit, weight_decay)
+from .. import (
+    dropout,
+    kaggle_house_price,
+    mlp,
+    mlp_concise,
+    mlp_scratch,
+    numerical_stability_and_init,
+    underfit_overfit,
+    weight_decay,
+)
+from ..d2l import data, plot, training
 from .published import NUM_EPOCHS, quantities
 
 npx.set_np()

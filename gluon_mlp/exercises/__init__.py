@@ -18,10 +18,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from .. import fashion_mnist
-from ..data import ArrayIter
-from ..plot import plot, plt
-from ..training import train_ch3
+from ..d2l import fashion_mnist
+from ..d2l.data import ArrayIter
+from ..d2l.plot import plot, plt
+from ..d2l.training import train_ch3
 
 npx.set_np()
 

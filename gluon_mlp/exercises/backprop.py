@@ -16,8 +16,8 @@ from ..backprop import (
     peak_memory,
     relu_grad,
 )
-from ..graph import draw_computational_graph
-from ..plot import plot, save_figure
+from ..d2l.graph import draw_computational_graph
+from ..d2l.plot import plot, save_figure
 from . import show_table
 
 npx.set_np()

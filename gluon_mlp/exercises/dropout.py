@@ -8,17 +8,17 @@ Xavier's scale (4.8), as with 0.01 the first hundreds of steps are a plateau.
 import numpy as onp
 from mxnet import autograd, gluon, np, npx
 
-from .. import fashion_mnist
-from ..data import load_array
-from ..dropout import dropout_layer, init_params, net, predict_with_dropout
-from ..plot import plot, save_figure
-from ..training import (
+from ..d2l import fashion_mnist
+from ..d2l.data import load_array
+from ..d2l.plot import plot, save_figure
+from ..d2l.training import (
     check_finite,
     evaluate_accuracy,
     seed,
     sgd,
     train_epoch_ch3,
 )
+from ..dropout import dropout_layer, init_params, net, predict_with_dropout
 from . import draw_seeds, legend_beside, plot_dots, show_table
 
 npx.set_np()

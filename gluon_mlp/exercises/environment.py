@@ -5,6 +5,7 @@ import numpy as onp
 from mxnet import gluon, np, npx
 from mxnet.gluon import nn
 
+from ..d2l.plot import plot, save_figure
 from ..environment import (
     accuracy,
     covariate_data,
@@ -16,7 +17,6 @@ from ..environment import (
     train_or_test,
     train_weighted,
 )
-from ..plot import plot, save_figure
 from . import draw_seeds, show_table
 
 npx.set_np()

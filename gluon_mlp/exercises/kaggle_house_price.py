@@ -4,7 +4,9 @@ import pandas as pd
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
 
-from ..data import load_array
+from ..d2l.data import load_array
+from ..d2l.plot import plot, save_figure
+from ..d2l.training import check_finite
 from ..errors import NonFiniteLossError
 from ..kaggle_house_price import (
     average,
@@ -14,8 +16,6 @@ from ..kaggle_house_price import (
     preprocess,
     to_arrays,
 )
-from ..plot import plot, save_figure
-from ..training import check_finite
 from . import plot_dots, show_table
 
 npx.set_np()

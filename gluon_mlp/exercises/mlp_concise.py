@@ -9,9 +9,9 @@ from mxnet import gluon, init, npx
 from mxnet.gluon import nn
 from tqdm import tqdm
 
+from ..d2l.plot import plot, save_figure
+from ..d2l.training import seed
 from ..errors import NonFiniteLossError
-from ..plot import plot, save_figure
-from ..training import seed
 from . import (
     draw_seeds,
     hold_out,

@@ -9,10 +9,10 @@ import numpy as onp
 from mxnet import np, npx
 from tqdm import tqdm
 
+from ..d2l.plot import plot, save_figure
+from ..d2l.training import evaluate_accuracy, seed, sgd
 from ..errors import NonFiniteLossError
 from ..mlp import forward, relu
-from ..plot import plot, save_figure
-from ..training import evaluate_accuracy, seed, sgd
 from . import draw_seeds, hold_out, load_data, show_table, train_quietly
 
 npx.set_np()

@@ -3,12 +3,12 @@ import numpy as onp
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
 
-from .. import fashion_mnist
-from ..data import load_array
+from ..d2l import fashion_mnist
+from ..d2l.data import load_array
+from ..d2l.plot import plot, save_figure
+from ..d2l.training import evaluate_accuracy, seed, sgd, train_epoch_ch3
 from ..mlp import forward
 from ..numerical_stability_and_init import get_symmetry_data, train_from
-from ..plot import plot, save_figure
-from ..training import evaluate_accuracy, seed, sgd, train_epoch_ch3
 from . import draw_seeds, legend_beside, plot_dots, show_table
 
 npx.set_np()

@@ -1,7 +1,7 @@
 """Answers to the exercises of 4.4."""
 import numpy as onp
 
-from ..plot import plot, save_figure
+from ..d2l.plot import plot, save_figure
 from ..underfit_overfit import (
     TRUE_W,
     get_data,

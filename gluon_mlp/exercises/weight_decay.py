@@ -2,9 +2,9 @@
 import numpy as onp
 from mxnet import autograd, np, npx
 
-from ..data import ArrayIter
-from ..plot import plot, plt, save_figure
-from ..training import seed
+from ..d2l.data import ArrayIter
+from ..d2l.plot import plot, plt, save_figure
+from ..d2l.training import seed
 from ..weight_decay import l2_penalty, load_data, train
 from . import draw_seeds, show_table
 

@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import numpy
 
-from . import compat
-from .errors import ChapterError
+from ..errors import ChapterError
+from ..machine import compat
 
 LOOPBACK = '127.0.0.1'
 PATIENCE = 60  # seconds, from the first worker's end on
@@ -149,7 +149,7 @@ def _start(role, number, node, env, command):
            'DMLC_NODE_HOST': address}
     inherited = {name: value for name, value in os.environ.items()
                  if name not in compat.chosen}
-    run = [sys.executable, '-m', 'gluon_mlp.launch', *command]
+    run = [sys.executable, '-m', 'gluon_mlp.run.launch', *command]
     if host:
         run, env = _over_ssh(host, run, inherited, env), {}
     first = (role, number) == ('worker', 0)

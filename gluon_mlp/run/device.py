@@ -5,8 +5,8 @@ import sys
 import mxnet as mx
 from mxnet import gluon, np, npx
 
+from ..errors import DeviceError
 from . import workers
-from .errors import DeviceError
 
 npx.set_np()
 

@@ -20,9 +20,10 @@ import numpy as onp
 from mxnet import gluon
 from tqdm import tqdm
 
-from . import fashion_mnist, workers
-from .errors import CheckpointError
-from .files import written_whole
+from ..d2l import fashion_mnist
+from ..errors import CheckpointError
+from ..files import written_whole
+from . import workers
 
 current = None  # the `Run` that is saved, or None
 

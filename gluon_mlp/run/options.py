@@ -12,8 +12,8 @@ from typing import Annotated, Optional
 import click
 import typer
 
-from .errors import ChapterError, DisplayError
-from .files import check_folder
+from ..errors import ChapterError, DisplayError
+from ..files import check_folder
 
 MOST = 2 ** 31 - 1  # of what MXNet counts in 32 bits
 SIGNALS = {128 + number: number for number in (
@@ -177,7 +177,7 @@ def _run_section(main, options, seed, device, figures, show, checkpoint=None,
     elif matplotlib.get_backend().lower() == 'agg':
         raise DisplayError('no display to --show the figures on; they are '
                            'saved without it, too')
-    from . import plot, training
+    from ..d2l import plot, training
     from .device import get_device
     check_folder(figures)
     plot.folder = figures
@@ -227,7 +227,7 @@ def _ended_as_by_ctrl_c():
 
 
 def _save_open_figures():
-    from . import plot
+    from ..d2l import plot
     for number in SIGNALS.values():  # one more must not stop this
         signal.signal(number, signal.SIG_IGN)
     for number in plot.plt.get_fignums():

@@ -1,6 +1,6 @@
 """Whether the chapter can run on this machine, asked before pip is.
 
-`python3 -I gluon_mlp/preflight.py` exits with 0, or with 1 and one sentence
+`python3 -I gluon_mlp/machine/preflight.py` exits with 0, or with 1 and one sentence
 that says what is missing and the way out. It must be able to say so on old
 Pythons, too: standard library only, and no syntax newer than 3.6.
 """

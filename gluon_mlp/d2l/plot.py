@@ -5,8 +5,8 @@ from pathlib import Path
 
 from matplotlib import pyplot as plt
 
-from . import workers
-from .files import written_whole
+from ..files import written_whole
+from ..run import workers
 
 FORMATS = ('-', 'm--', 'g-.', 'r:')
 folder = Path('figures')  # where `save_figure` puts them

@@ -7,16 +7,15 @@ import time
 
 import pytest
 from conftest import ROOT
+from gluon_mlp.run import options
 from matplotlib import image
-
-from gluon_mlp import command_line
 
 # A script that trains nothing: it plots a point and prints a line an epoch.
 SCRIPT = '''"""A section."""
 import time
-from gluon_mlp.command_line import BatchSize, LearningRate, NumEpochs, run
+from gluon_mlp.run.options import BatchSize, LearningRate, NumEpochs, run
 from gluon_mlp.errors import NonFiniteLossError
-from gluon_mlp.plot import Animator, save_figure
+from gluon_mlp.d2l.plot import Animator, save_figure
 
 def main(batch_size: BatchSize = 256, lr: LearningRate = 0.1,
          num_epochs: NumEpochs = 10):
@@ -68,16 +67,16 @@ def call(capsys, tmp_path, monkeypatch):
     def call(*args):
         seen = []
 
-        def main(batch_size: command_line.BatchSize = 256,
-                 lr: command_line.LearningRate = 0.1,
-                 num_epochs: command_line.NumEpochs = 10):
+        def main(batch_size: options.BatchSize = 256,
+                 lr: options.LearningRate = 0.1,
+                 num_epochs: options.NumEpochs = 10):
             seen.append((batch_size, lr, num_epochs))
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, 'argv', ['section.py', *map(str, args)])
         monkeypatch.setattr(sys.stdout, 'reconfigure', lambda **options: None,
                             raising=False)
         with pytest.raises(SystemExit) as error:
-            command_line.run(main)
+            options.run(main)
         return error.value.code, *capsys.readouterr(), seen
     return call
 
@@ -185,7 +184,7 @@ def test_interrupt_keeps_the_figure(start, tmp_path, how, code):
 
 
 IMPORTING = """
-from gluon_mlp.command_line import run
+from gluon_mlp.run.options import run
 print('importing', flush=True)
 import time; time.sleep(60)  # as MXNet's import, but for the length of it
 """

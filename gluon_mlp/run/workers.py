@@ -11,7 +11,7 @@ import sys
 import threading
 from functools import lru_cache
 
-from .errors import ChapterError
+from ..errors import ChapterError
 
 launched = os.environ.get('DMLC_ROLE') == 'worker'
 rank = int(os.environ['DMLC_WORKER_ID']) if launched else 0
@@ -50,7 +50,7 @@ def share(train_iter, updater):
 
 
 def _check_kind(data_iter):
-    from .data import ArrayIter
+    from ..d2l.data import ArrayIter
     if not isinstance(data_iter, ArrayIter):
         raise ChapterError('workers share the batches of an ArrayIter, not '
                            f'of a {type(data_iter).__name__}: use load_array')

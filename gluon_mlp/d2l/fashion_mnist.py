@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import DataError
+from ..errors import DataError
 
 MXNET = 'https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/'
 GITHUB = 'https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/'

@@ -7,11 +7,12 @@ from mxnet import autograd, gluon, np, npx, random
 from mxnet.base import MXNetError
 from tqdm import tqdm
 
-from . import checkpoint, compat
+from ..errors import DataError, NonFiniteLossError
+from ..machine import compat
+from ..run import checkpoint
+from ..run.workers import part, share, sum_gradients, total
 from .data import ArrayIter, get_fashion_mnist_labels
-from .errors import DataError, NonFiniteLossError
 from .plot import Animator, in_notebook, show_images
-from .workers import part, share, sum_gradients, total
 
 npx.set_np()
 compat.keep_subnormals()

@@ -1,0 +1,1 @@
+"""What MXNet needs on this machine; imports nothing of the project."""

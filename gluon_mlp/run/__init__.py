@@ -1,0 +1,1 @@
+"""How a script runs: its options, checkpoints, workers and device."""
