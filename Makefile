@@ -5,18 +5,22 @@ VENV = .venv
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3.9 python3; \
 	do $$p -I gluon_mlp/machine/preflight.py 2>/dev/null && echo $$p && exit; done; \
 	echo python3)
-SECTIONS := mlp mlp_scratch mlp_concise underfit_overfit weight_decay dropout
-SECTIONS += backprop numerical_stability_and_init environment kaggle_house_price
+# One line a section; read with sed, as there may be no environment yet.
+SECTIONS := $(shell sed -n \
+	"s/^    Section.'[0-9.]*', '\([a-z0-9_]*\)'.*/\1/p" gluon_mlp/sections.py)
+SLOW := slow
 PYTHONS := 3.9 3.10 3.11 3.12 3.13
 EXPERIMENTAL := 3.13
 
 STAMP = $(VENV)/.complete
 RUN = $(VENV)/bin/python
 # Most tests are small processes: a few run at once, each in a GB at most.
-PYTEST = $(RUN) -m pytest -n logical --maxprocesses 4 --dist worksteal
+# Python may keep the compiled tests, or else it needs seconds to read them.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(RUN) -m pytest \
+	-n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: all help env data compare bench doctor test test-slow test-pythons \
-	test-mxnet2 clean FORCE $(SECTIONS)
+.PHONY: all help env data compare bench doctor lint quick test test-slow \
+	test-pythons test-mxnet2 clean FORCE $(SECTIONS)
 .NOTPARALLEL:
 
 all: data $(filter-out kaggle_house_price,$(SECTIONS))  ## environment, data, and all sections in their order
@@ -57,7 +61,7 @@ $(STAMP): requirements.txt constraints.txt pyproject.toml
 	@touch $@
 
 data: env  ## Fashion-MNIST, fetched unless it is there and intact
-	$(RUN) -c 'from gluon_mlp import fashion_mnist; fashion_mnist.load()'
+	$(RUN) -c 'from gluon_mlp.d2l import fashion_mnist; fashion_mnist.load()'
 
 $(SECTIONS): env
 	$(RUN) chapters/$@.py
@@ -71,11 +75,17 @@ bench: env  ## how fast each section trains here, and where the time goes
 doctor: env  ## what this machine has, what is wrong, and the mend
 	$(RUN) -m gluon_mlp doctor
 
+lint: env  ## the rules of pyproject.toml, checked by ruff in a second
+	$(RUN) -m ruff check .
+
+quick: env  ## the tests that start no process and train nothing
+	$(PYTEST) --quick
+
 test: env  ## the tests, but for the slow ones
 	$(PYTEST)
 
 test-slow: env  ## the slow tests: whole trainings, wrong ports, bench
-	$(PYTEST) -m slow
+	$(PYTEST) -m '$(SLOW)'
 
 test-pythons:  ## test on each Python here, 3.9 to 3.13 (which may fail)
 	@failed=; for version in $(PYTHONS); do \
@@ -92,10 +102,12 @@ test-pythons:  ## test on each Python here, 3.9 to 3.13 (which may fail)
 	  summary="$$summary\nPython $$version: $$result"; \
 	done; printf "$$summary\n"; [ -z "$$failed" ]
 
-test-mxnet2:  ## all tests on MXNet 2.0.0b1, in .venv-mxnet2
+# Of the slow tests only those that depend on MXNet: they have its marker.
+test-mxnet2:  ## test on MXNet 2.0.0b1, in .venv-mxnet2; slow: MXNet's own
 	$(MAKE) VENV=.venv-mxnet2 env
 	.venv-mxnet2/bin/python -m pip install -r requirements-mxnet2.txt
-	$(MAKE) VENV=.venv-mxnet2 test test-slow
+	$(MAKE) VENV=.venv-mxnet2 test
+	$(MAKE) VENV=.venv-mxnet2 test-slow SLOW='slow and mxnet'
 
 clean:  ## remove the environments, figures, report and bench
 	rm -rf .venv .venv-* figures report bench build gluon_mlp.egg-info .pytest_cache

@@ -1,60 +1,124 @@
-"""4.9 Environment and distribution shift."""
+# %% [markdown]
+# # 4.9 Environment and distribution shift
+# # 环境和分布偏移
+#
+# A model often meets data from another distribution than it was trained on.
+# Two kinds of shift can be corrected without any new label. The book has
+# formulas here and no listings: all code is ours, it makes a shift of each
+# kind and corrects it, and `--book-only` leaves nothing out.
+
+# %%
+from gluon_mlp.run.options import options
+
 import numpy as onp
+from gluon_mlp import d2l
 from gluon_mlp import environment as env
-from gluon_mlp.d2l import fashion_mnist, plot
-from gluon_mlp.d2l.data import get_fashion_mnist_labels
-from gluon_mlp.run.options import BatchSize, LearningRate, NumEpochs, run
+from gluon_mlp.d2l import fashion_mnist
 from mxnet import gluon, np
 from mxnet.gluon import nn
 
+num_epochs, lr, batch_size = options(env, 'num_epochs, lr, batch_size')
+loss = gluon.loss.SoftmaxCrossEntropyLoss()
 
-def main(num_epochs: NumEpochs = 20, lr: LearningRate = 0.1,
-         batch_size: BatchSize = 100):
-    settings = (gluon.loss.SoftmaxCrossEntropyLoss(), num_epochs, lr,
-                batch_size)
-    X, y = env.covariate_data(env.mean_train, 1000)
-    X_test, y_test = env.covariate_data(env.mean_test, 1000)
-    h = env.train_or_test(X, X_test, num_epochs, lr, batch_size)
-    beta = env.covariate_weights(h, X)
-    before = env.train_weighted(nn.Dense(2), X, y, np.ones(1000), *settings)
-    after = env.train_weighted(nn.Dense(2), X, y, beta, *settings)
-    report('covariate', before, after, X_test, y_test)
-    print(f'{env.effective_size(beta):.0f} of {len(X)} examples in effect')
-    show_covariate_shift(X, X_test, before, after)
+# %% [markdown]
+# ## Covariate shift
+#
+# The distribution of the inputs changes, and the label of each input stays.
+# The true boundary between the two classes is a parabola here. A linear model
+# cannot follow it everywhere, so it depends on where its inputs were.
 
-    data = fashion_mnist.load()
-    p, q = [0.1] * 10, onp.array([1] * 6 + [9] + [1] * 3) / 18  # 6: shirt
-    rows = env.draw_with_labels(data.train_labels, p, 6000)
-    X, X_valid = onp.split(data.train_images[rows], [4000])
-    y, y_valid = onp.split(data.train_labels[rows], [4000])
-    test = env.draw_with_labels(data.test_labels, q, 1000)
-    X_test, y_test = data.test_images[test], data.test_labels[test]
-    before = env.train_weighted(nn.Dense(10), X, y, np.ones(4000), *settings)
-    q_hat = env.estimate_test_labels(before, X_valid, y_valid, X_test, 10)
-    beta = env.label_weights(y, q_hat)
-    after = env.train_weighted(nn.Dense(10), X, y, beta, *settings)
-    report('label', before, after, X_test, y_test)
-    for name, *shares in zip(get_fashion_mnist_labels(range(10)), q, q_hat):
-        print('{:10} share {:.3f}, estimated {:.3f}'.format(name, *shares))
-    plot.plot(range(10), [p, q, q_hat], 'class', 'share',
-              ['train', 'test', 'test, estimated'], fmts=['s', 'm^', 'go'])
-    plot.save_figure('environment_label_shift')
+# %%
+X, y = env.covariate_data(env.mean_train, 1000)
+X_test, y_test = env.covariate_data(env.mean_test, 1000)
 
+# %% [markdown]
+# Let $p$ be the density of the training inputs and $q$ that of the test
+# inputs. With the weights $\beta(\mathbf{x}) = q(\mathbf{x}) /
+# p(\mathbf{x})$ the training examples stand for the test distribution:
+#
+# $$\min_f \; \frac{1}{n} \sum_{i=1}^n \beta(\mathbf{x}_i) \,
+# l(f(\mathbf{x}_i), y_i).$$
+#
+# A classifier estimates the weights. It learns to tell test inputs from
+# training inputs, by logistic regression on as many of both:
+#
+# $$P(\text{test} \mid \mathbf{x}) =
+# \frac{1}{1 + \exp(-h(\mathbf{x}))}
+# \quad \Longrightarrow \quad
+# \beta(\mathbf{x}) = \frac{P(\text{test} \mid \mathbf{x})}
+# {P(\text{train} \mid \mathbf{x})} = \exp(h(\mathbf{x})).$$
 
-def report(shift, before, after, X, y):
-    print(f'{shift} shift, test acc: {env.accuracy(before, X, y):.3f}, '
-          f'weighted {env.accuracy(after, X, y):.3f}')
+# %%
+h = env.train_domain_classifier(X, X_test, num_epochs, lr, batch_size)
+beta = env.covariate_weights(h, X)
 
+# %% [markdown]
+# Training with equal weights and with these. The fewer examples carry the
+# weight, the smaller is the effective sample size.
 
-def show_covariate_shift(X, X_test, *nets):
-    x, X, X_test = onp.linspace(-4, 4, 81), X[:300], X_test[:300]
-    lines = [env.true_boundary(x), *(env.boundary(net, x) for net in nets)]
-    plot.plot([X[:, 0], X_test[:, 0], x, x, x],
-              [X[:, 1], X_test[:, 1], *lines], 'x_1', 'x_2',
-              ['train', 'test', 'true boundary', 'learned', 'weighted'],
-              [-4, 8], [-3, 3], fmts=['.', 'm.', 'k:', 'r--', 'g-'])
-    plot.save_figure('environment_covariate_shift')
+# %%
+before = env.train_weighted(nn.Dense(2), X, y, np.ones(1000), loss,
+                            num_epochs, lr, batch_size)
+after = env.train_weighted(nn.Dense(2), X, y, beta, loss, num_epochs, lr,
+                           batch_size)
+print(f'covariate shift, test acc: {env.evaluate(before, X_test, y_test):.3f}'
+      f', weighted {env.evaluate(after, X_test, y_test):.3f}')
+print('effective sample size after weighting: '
+      f'{env.effective_size(beta):.0f} of {len(X)}')
 
+# %%
+x = onp.linspace(-4, 4, 81)
+d2l.plot([X[:300, 0], X_test[:300, 0], x, x, x],
+         [X[:300, 1], X_test[:300, 1], env.true_boundary(x),
+          env.boundary(before, x), env.boundary(after, x)], 'x_1', 'x_2',
+         ['train', 'test', 'true boundary', 'learned', 'weighted'],
+         [-4, 8], [-3, 3], fmts=['.', 'm.', 'k:', 'r--', 'g-'])
+d2l.save_figure('environment_covariate_shift')
 
-if __name__ == '__main__':
-    run(main)
+# %% [markdown]
+# ## Label shift
+#
+# The shares of the classes change, and each class looks as before. In the
+# training data all ten classes of Fashion-MNIST have the same share $p(y)$.
+# In the test data half of the images are shirts, class 6.
+
+# %%
+data = fashion_mnist.load()
+p, q = [0.1] * 10, onp.array([1] * 6 + [9] + [1] * 3) / 18
+rows = env.draw_with_labels(data.train_labels, p, 6000)
+X, X_valid = onp.split(data.train_images[rows], [4000])
+y, y_valid = onp.split(data.train_labels[rows], [4000])
+rows = env.draw_with_labels(data.test_labels, q, 1000)
+X_test, y_test = data.test_images[rows], data.test_labels[rows]
+
+# %% [markdown]
+# The confusion matrix $\mathbf{C}$ of a trained classifier says which share
+# of class $j$ it takes for class $i$. It is measured on validation data. On
+# the test data only the share $\mu_i$ of each prediction is known, and that
+# gives the shares of the classes:
+#
+# $$\mathbf{C} \, q(\mathbf{y}) = \boldsymbol{\mu}
+# \quad \Longrightarrow \quad
+# q(\mathbf{y}) = \mathbf{C}^{-1} \boldsymbol{\mu},
+# \qquad \beta_i = \frac{q(y_i)}{p(y_i)}.$$
+
+# %%
+before = env.train_weighted(nn.Dense(10), X, y, np.ones(4000), loss,
+                            num_epochs, lr, batch_size)
+q_hat = env.estimate_test_labels(before, X_valid, y_valid, X_test, 10)
+beta = env.label_weights(y, q_hat)
+
+# %% [markdown]
+# Training once more, with these weights:
+
+# %%
+after = env.train_weighted(nn.Dense(10), X, y, beta, loss, num_epochs, lr,
+                           batch_size)
+print(f'label shift, test acc: {env.evaluate(before, X_test, y_test):.3f}, '
+      f'weighted {env.evaluate(after, X_test, y_test):.3f}')
+labels = d2l.get_fashion_mnist_labels(range(10))
+for label, share, estimate in zip(labels, q, q_hat):
+    print(f'{label:10} share {share:.3f}, estimated {estimate:.3f}')
+d2l.plot(range(10), [p, q, q_hat], 'class', 'share',
+         ['train', 'test', 'test, estimated'], fmts=['s', 'm^', 'go'])
+d2l.save_figure('environment_label_shift')

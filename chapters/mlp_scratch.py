@@ -1,31 +1,67 @@
-"""4.2 Implementation of multilayer perceptrons from scratch."""
-from functools import partial
+# %% [markdown]
+# # 4.2 Implementation of multilayer perceptrons from scratch
+# # 多层感知机的从零开始实现
+#
+# A network with one hidden layer classifies the 28 x 28 images of
+# Fashion-MNIST, written with arrays and `autograd` alone.
 
-from gluon_mlp.d2l.data import load_data_fashion_mnist
-from gluon_mlp.d2l.plot import save_figure
-from gluon_mlp.d2l.training import predict_ch3, sgd, train_ch3
-from gluon_mlp.mlp_scratch import init_params, net
-from gluon_mlp.run.options import BatchSize, LearningRate, NumEpochs, run
+# %%
+from gluon_mlp.run.options import options
+
+from gluon_mlp import d2l, mlp_scratch
 from mxnet import gluon
 
+num_hiddens, num_epochs, lr, batch_size = options(
+    mlp_scratch, 'num_hiddens, num_epochs, lr, batch_size')
+train_iter, test_iter = d2l.load_data_fashion_mnist(batch_size)
 
-def main(batch_size: BatchSize = 256, lr: LearningRate = 0.1,
-         num_epochs: NumEpochs = 10):
-    params = init_params()
-    loss = gluon.loss.SoftmaxCrossEntropyLoss()
-    train_iter, test_iter = load_data_fashion_mnist(batch_size)
+# %% [markdown]
+# ## Parameters
+#
+# Each image is a row of 784 pixels. A weight matrix and a bias vector make
+# its hidden units, another pair its ten outputs. Weights start as small
+# random numbers, biases as zeros, and a gradient belongs to each of them.
 
-    def mlp(X):
-        return net(X, params)
+# %%
+params = mlp_scratch.init_params(num_hiddens)
 
-    train_ch3(mlp, train_iter, test_iter, loss, num_epochs,
-              partial(sgd, params, lr))
-    save_figure('mlp_scratch')
-    trues, preds = predict_ch3(mlp, test_iter)
-    save_figure('mlp_scratch_predictions')
-    print('true:     ', ', '.join(trues))
-    print('predicted:', ', '.join(preds))
+# %% [markdown]
+# ## Model
+#
+# ReLU, $\max(x, 0)$ element by element, stands between the two layers:
+#
+# $$\mathbf{H} = \mathrm{ReLU}(\mathbf{X} \mathbf{W}_1 + \mathbf{b}_1),
+# \qquad \mathbf{O} = \mathbf{H} \mathbf{W}_2 + \mathbf{b}_2.$$
+#
+# We write ReLU as `np.maximum(X, 0)`. In MXNet its gradient at 0 is 1, while
+# that of `npx.relu` in section 4.1 is 0.
 
 
-if __name__ == '__main__':
-    run(main)
+# %%
+def net(X):
+    return mlp_scratch.net(X, params)
+
+
+# %% [markdown]
+# ## Loss and training
+#
+# Softmax and cross-entropy come as one function of Gluon, which is
+# numerically stable. The training is that of softmax regression, with
+# stochastic gradient descent from scratch.
+
+# %%
+loss = gluon.loss.SoftmaxCrossEntropyLoss()
+d2l.train_ch3(net, train_iter, test_iter, loss, num_epochs,
+              d2l.Updater(params, lr))
+d2l.save_figure('mlp_scratch')
+
+# %% [markdown]
+# ## Prediction
+#
+# The first test images, with the true name of each above the predicted one.
+
+# %%
+trues, preds = d2l.predict_ch3(net, test_iter)
+d2l.save_figure('mlp_scratch_predictions')
+print('true:     ', ', '.join(trues))
+print('predicted:', ', '.join(preds))

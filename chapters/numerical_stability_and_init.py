@@ -1,60 +1,98 @@
-"""4.8 Numerical stability and initialization."""
-from gluon_mlp.d2l.plot import plot, save_figure
-from gluon_mlp.numerical_stability_and_init import (
-    get_symmetry_data,
-    product_of_matrices,
-    train_from,
-    variances,
-)
-from gluon_mlp.run.options import run
+# %% [markdown]
+# # 4.8 Numerical stability and initialization
+# # 数值稳定性和模型初始化
+#
+# In a network of many layers the gradient of an early weight is a product of
+# many matrices, one for each layer above it. Such a product can vanish or
+# explode. How the weights are drawn decides whether it does.
+
+# %%
+from gluon_mlp.run.options import book_ends, options
+
+from gluon_mlp import d2l, mlp
+from gluon_mlp import numerical_stability_and_init as stability
 from mxnet import autograd, init, np, npx
 
+options(stability, '')
 
-def main():
-    x = np.arange(-8.0, 8.0, 0.1)
-    x.attach_grad()
-    with autograd.record():
-        y = npx.sigmoid(x)
-    y.backward()
-    plot(x, [y, x.grad], 'x', legend=['sigmoid', 'gradient'],
+# %% [markdown]
+# ## Vanishing gradients
+#
+# The derivative of the sigmoid is at most 1/4, and almost 0 where its input
+# is large in either direction. Each layer multiplies the gradient by it.
+
+# %%
+x = np.arange(-8.0, 8.0, 0.1)
+x.attach_grad()
+with autograd.record():
+    y = npx.sigmoid(x)
+y.backward()
+d2l.plot(x, [y, x.grad], 'x', legend=['sigmoid', 'gradient'],
          figsize=(4.5, 2.5))
-    save_figure('numerical_stability_and_init_sigmoid')
+d2l.save_figure('numerical_stability_and_init_sigmoid')
 
-    M, product = product_of_matrices(100)
-    print(f'a single matrix\n{M}\nafter multiplying 100 matrices\n{product}')
-    show_symmetry()
-    for phi in (None, 'tanh'):
-        show_variances(phi)
+# %% [markdown]
+# ## Exploding gradients
+#
+# A product of 100 random matrices, with standard normal elements:
 
+# %%
+M, product = stability.product_of_matrices(100)
+print(f'a single matrix\n{M}\nafter multiplying 100 matrices\n{product}')
 
-def show_symmetry():
-    X, y = get_symmetry_data()
-    print('\ntraining from equal and unequal weights: how the hidden units '
-          'differ\nweights   dropout  first gradient  last weight  accuracy')
-    for name, initializer in (('constant', init.Constant(0.5)),
-                              ('random', init.Normal(0.5))):
-        for dropout in (0, 0.5):
-            result = train_from(initializer, X, y, dropout)
-            print('{:9}{:8}{:16.1e}{:13.1e}{:10.3f}'.format(name, dropout,
-                                                            *result))
+# %%
+book_ends()
 
+# %% [markdown]
+# ## Breaking the symmetry
+#
+# Hidden units that start with equal weights have equal gradients, so they
+# stay equal: the layer is worth a single unit. Gradient descent cannot break
+# this symmetry, but dropout can. The classes here are opposite quadrants,
+# which a single unit cannot separate.
 
-def show_variances(phi):
+# %%
+X, y = mlp.get_quadrants(200)
+print('\ntraining from equal and unequal weights: how the hidden units differ'
+      '\nweights   dropout  first gradient  last weight  accuracy')
+for name, initializer in (('constant', init.Constant(0.5)),
+                          ('random', init.Normal(0.5))):
+    for dropout in (0, 0.5):
+        result = stability.train_from(initializer, X, y, dropout)
+        print('{:9}{:8}{:16.1e}{:13.1e}{:10.3f}'.format(name, dropout,
+                                                        *result))
+
+# %% [markdown]
+# ## Xavier initialization
+#
+# A linear layer $o_i = \sum_j w_{ij} x_j$ with independent weights of
+# variance $\sigma^2$ multiplies the variance of its inputs by
+# $n_\mathrm{in} \sigma^2$, and the variance of the gradients, on their way
+# back, by $n_\mathrm{out} \sigma^2$. Both factors cannot be 1 unless the
+# layer is as wide as its inputs. Xavier's initialization makes their mean 1:
+#
+# $$\frac{1}{2} (n_\mathrm{in} + n_\mathrm{out}) \sigma^2 = 1
+# \quad \Longleftrightarrow \quad
+# \sigma = \sqrt{\frac{2}{n_\mathrm{in} + n_\mathrm{out}}}.$$
+#
+# A uniform distribution on $(-a, a)$ has the variance $a^2 / 3$, so there
+# $a = \sqrt{6 / (n_\mathrm{in} + n_\mathrm{out})}$. Below, all layers have
+# 256 units: the factor is $256 \sigma^2$ both ways, and 1 for Xavier.
+
+# %%
+initializers = {'sigma 0.01': init.Normal(0.01), 'sigma 1': init.Normal(1),
+                'Xavier': init.Xavier()}
+for phi in (None, 'tanh'):
     name = phi or 'linear'
     print(f'\nvariance in 50 layers of 256 units, {name}\n'
           'initialization  last activations  gradients at the inputs')
-    initializers = {'sigma 0.01': init.Normal(0.01),
-                    'sigma 1': init.Normal(1), 'Xavier': init.Xavier()}
     curves = []
     for label, initializer in initializers.items():
-        curves.append(variances(initializer, phi))
-        print(f'{label:14}{curves[-1][0][-1]:18.2e}{curves[-1][1][0]:25.2e}')
+        forward, backward = stability.variances(initializer, phi)
+        print(f'{label:14}{forward[-1]:18.2e}{backward[0]:25.2e}')
+        curves.append((forward, backward))
     for what, ys in zip(('activations', 'gradients'), zip(*curves)):
-        axes = plot([range(51)] * 3, ys, 'layer', f'variance of {what}',
-                    list(initializers), yscale='log')
-        axes.set_title('tanh' if phi else 'no activation function')
-        save_figure(f'numerical_stability_and_init_{name}_{what}')
-
-
-if __name__ == '__main__':
-    run(main)
+        axes = d2l.plot([range(51)] * 3, ys, 'layer', f'variance of {what}',
+                        list(initializers), yscale='log')
+        axes.set_title(phi or 'no activation function')
+        d2l.save_figure(f'numerical_stability_and_init_{name}_{what}')

@@ -1,15 +1,20 @@
 """Chapter 4 of Dive into Deep Learning in MXNet Gluon.
 
-One module a section, under the book's file name. The tools beside them:
-`data`, `fashion_mnist`, `training`, `checkpoint`, `workers`, `plot`,
-`diagram`, `graph`, `files`, `device`, `run.options`; and the commands
-`compare`, `exercises`, `doctor`, `bench`, `launch`.
+Each section has a module of its own, under the book's file name; `sections`
+lists them. `d2l` holds what the book's own package gives the chapter. `run`
+holds what a script needs to run, and `experiment` what it is running.
+`machine` is about MXNet on this machine. The commands are `compare`,
+`exercises`, `bench` and `doctor`.
 """
+import sys
 import warnings
 
 from .machine import compat
 
 try:
     compat.prepare()
-except ImportError as error:  # MXNet's import fails; `doctor` has to run
+except compat.ThreadsError as error:  # MXNet would abort the process
+    if sys.argv[:2] != ['-m', 'doctor']:  # the doctor tells the mend
+        sys.exit(f'error: {error}')
+except ImportError as error:  # so MXNet's fails, too; the doctor has to run
     warnings.warn(str(error), stacklevel=2)

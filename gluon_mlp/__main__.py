@@ -1,12 +1,13 @@
 """`python -m gluon_mlp COMMAND`: the tools beside the chapter's scripts."""
-import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
+import click
 import typer
 
+from . import experiment, sections
 from .files import check_folder
-from .run.options import Device, exit_code
+from .run import ending
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None,
                   help='Chapter 4 of Dive into Deep Learning in MXNet Gluon.')
@@ -15,7 +16,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None,
 @app.command()
 def compare(
         section: Annotated[Optional[str], typer.Option(
-            help='Only this one, by its slug.')] = None,
+            help='Only this one, by its number or slug.')] = None,
         runs: Annotated[Optional[int], typer.Option(
             min=3, show_default='8, or 3 with --quick',
             help='Shuffles for what depends on them.')] = None,
@@ -28,14 +29,25 @@ def compare(
     """Compare every number that the book published with ours."""
     import matplotlib
     matplotlib.use('agg')
+    from .compare import published
     from .compare.command import compare as run
-    from .compare.published import sections
-    if section not in (None, *sections()):
-        raise typer.BadParameter(
-            f'no published numbers in {section!r}; there are some in '
-            + ', '.join(sections()))
+    if section:
+        section = _slug(section, published.sections(),
+                        'has no published numbers')
     check_folder(report)
     return run(section, runs or (3 if quick else 8), quick, report)
+
+
+def _slug(name, slugs, otherwise):
+    """The slug of the section called `name`, which is one of `slugs`."""
+    try:
+        slug = sections.find(name).slug
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if slug not in slugs:
+        raise typer.BadParameter(f'section {name} {otherwise}; choose one of '
+                                 + ', '.join(slugs))
+    return slug
 
 
 @app.command()
@@ -49,10 +61,12 @@ def doctor(figures: Annotated[Path, typer.Option(
 @app.command()
 def bench(
         section: Annotated[Optional[str], typer.Option(
-            help='Only this one, by its slug, or "chapter": all of 4.1 to '
-                 '4.6 at once, on the CPU, in ten minutes.')] = None,
-        device: Annotated[Device, typer.Option(
-            help='Where to compute.')] = Device.cpu,
+            help='Only this one, by its number or slug, or "chapter": all '
+                 'that 4.2 to 4.6 train, on the CPU, in ten minutes.'
+            )] = None,
+        device: Annotated[str, typer.Option(
+            click_type=click.Choice(['cpu', 'gpu']),
+            help='Where to compute.')] = 'cpu',
         repeats: Annotated[Optional[int], typer.Option(
             min=1, show_default='7, or 3 with --quick',
             help='Of each, after a first call.')] = None,
@@ -67,17 +81,17 @@ def bench(
     """Time 4.2, 4.3 and 4.6 beside the book's loop and PyTorch."""
     import matplotlib
     matplotlib.use('agg')
-    from .bench.command import CHAPTER, NETWORKS
     from .bench.command import bench as run
-    if section not in (None, CHAPTER, *NETWORKS):
-        raise typer.BadParameter(f'{section!r} is not timed; these are: '
-                                 + ', '.join([*NETWORKS, CHAPTER]))
-    if section == CHAPTER and device is Device.gpu:
+    from .bench.jobs import CHAPTER
+    from .compare.published import FASHION_MNIST
+    if section not in (None, CHAPTER):
+        section = _slug(section, [*FASHION_MNIST, CHAPTER], 'is not timed')
+    if section == CHAPTER and device == 'gpu':
         raise typer.BadParameter("the book's chapter knows no --device gpu")
     if section == CHAPTER and quick:
         raise typer.BadParameter('the chapter cannot be timed with --quick')
     check_folder(output)
-    return run(section, device.value, repeats or (3 if quick else 7), quick,
+    return run(section, device, repeats or (3 if quick else 7), quick,
                output, against)
 
 
@@ -116,7 +130,7 @@ def exercise(
     """Answer an exercise of the chapter, in words, numbers and plots."""
     import matplotlib
     matplotlib.use('agg')
-    from .d2l import plot, training
+    from .d2l import training
     from .exercises import exercises
     known = exercises()
     if list_:
@@ -130,10 +144,10 @@ def exercise(
     check_folder(figures)
     found = known[number]
     print(f'{found.number} {found.title}\n\n{found.answer}\n')
-    plot.folder = figures
     training.seed(seed)
-    found.run(quick=quick)
+    with experiment.use(figures=figures):
+        found.run(quick=quick)
 
 
 if __name__ == '__main__':
-    sys.exit(exit_code(app))
+    ending.run(typer.main.get_command(app))

@@ -11,7 +11,7 @@ from mxnet.gluon import nn
 
 npx.set_np()
 
-# The graph of `forward`, for `draw_computational_graph`.
+# The graph of `forward`, as `draw_computational_graph` takes it.
 VARIABLES = {'x': (0, 0), 'W^{(1)}': (1, 1), 'z': (2, 0), 'h': (4, 0),
              'W^{(2)}': (5, 1), 'o': (6, 0), 'y': (7, 1), 'L': (8, 0),
              's': (7, 2), 'J': (10, 0)}
@@ -24,7 +24,7 @@ OPERATORS = [(r'\times', (1, 0), ['x', 'W^{(1)}'], 'z'),
 
 
 class Forward(NamedTuple):
-    """The intermediate values, in the order of the forward propagation."""
+    """All values that `forward` computes, in its order."""
     z: Any
     h: Any
     o: Any
@@ -34,7 +34,7 @@ class Forward(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """dJ/dL, ..., dJ/dW1: in the order of the backward propagation."""
+    """dJ/dL, dJ/ds, ..., dJ/dW1, in the order of `backward`."""
     L: Any
     s: Any
     o: Any
@@ -45,44 +45,46 @@ class Gradients(NamedTuple):
 
 
 def cross_entropy(o, y):
-    """Cross-entropy of softmax(`o`), (q,), and the class `y`, an int."""
+    """Cross-entropy of softmax(`o`), shape (q,), for the class `y` (3.4)."""
     return -npx.log_softmax(o)[y]
 
 
 def cross_entropy_grad(o, y):
-    """Its derivative with respect to `o`: softmax(o) - onehot(y) (3.4)."""
+    """The gradient of the cross-entropy: softmax(o) - onehot(y) (3.4)."""
     return npx.softmax(o) - np.eye(o.size, dtype=o.dtype, ctx=o.ctx)[y]
 
 
 def relu_grad(z):
-    """The derivative of ReLU, 0 at 0 (4.1)."""
+    """The derivative of ReLU, which is 0 at 0 (4.1)."""
     return (z > 0).astype(z.dtype)
 
 
-def l2_penalty(W1, W2, lambd):
-    """lambd / 2 times the squared Frobenius norms of `W1`, `W2` (4.7.1)."""
+def regularization_term(W1, W2, lambd):
+    """lambd / 2 times the sum of all squared weights (4.7.1)."""
     return lambd / 2 * ((W1 ** 2).sum() + (W2 ** 2).sum())
 
 
 def forward(x, y, W1, W2, lambd, phi=npx.relu):
-    """Propagate one example `x` (d,) of class `y`, an int, forward (4.7.1).
+    """Propagate one example forward: its loss and the objective J (4.7.1).
 
-    `W1` is (h, d), `W2` (q, h); no biases. `phi` is the activation function.
+    `x` (d,) is the example and the int `y` its class. `W1` (h, d) and `W2`
+    (q, h) are the weights; there are no biases. `phi` is the activation
+    function.
     """
     z = np.dot(W1, x)
     h = phi(z)
     o = np.dot(W2, h)
     L = cross_entropy(o, y)
-    s = l2_penalty(W1, W2, lambd)
+    s = regularization_term(W1, W2, lambd)
     J = L + s
     return Forward(z, h, o, L, s, J)
 
 
 def backward(x, y, W1, W2, lambd, values, phi_grad=relu_grad):
-    """The gradients of J by the chain rule (4.7.3).
+    """Propagate backward: the gradients of J, by the chain rule (4.7.3).
 
-    `values` is what `forward` returned, `phi_grad` the derivative of its
-    `phi`. Each gradient has the shape of what it belongs to.
+    `values` is what `forward` returned, and `phi_grad` the derivative of its
+    `phi`. A gradient with respect to an array has the shape of that array.
     """
     dL = np.ones_like(values.L)
     ds = np.ones_like(values.s)
@@ -95,9 +97,10 @@ def backward(x, y, W1, W2, lambd, values, phi_grad=relu_grad):
 
 
 def partial_functions(x, y, W1, W2, lambd, phi=npx.relu):
-    """`Gradients` of pairs: J as a function of a value, and that value.
+    """For each of the `Gradients`: J as a function of the value, the value.
 
-    What is not computed from the value is held as `forward` computed it.
+    The function recomputes what depends on its argument. Everything else
+    keeps the value that `forward` gave it.
     """
     _, h, o, L, s, _ = values = forward(x, y, W1, W2, lambd, phi)
     return Gradients(
@@ -105,7 +108,7 @@ def partial_functions(x, y, W1, W2, lambd, phi=npx.relu):
         s=(lambda s: L + s, s),
         o=(lambda o: cross_entropy(o, y) + s, o),
         W2=(lambda W2: cross_entropy(np.dot(W2, h), y)
-            + l2_penalty(W1, W2, lambd), W2),
+            + regularization_term(W1, W2, lambd), W2),
         h=(lambda h: cross_entropy(np.dot(W2, h), y) + s, h),
         z=(lambda z: cross_entropy(np.dot(W2, phi(z)), y) + s, values.z),
         W1=(lambda W1: forward(x, y, W1, W2, lambd, phi).J, W1))
@@ -122,9 +125,10 @@ def autograd_gradient(f, a):
 
 
 def finite_differences(f, a, eps=1e-5):
-    """The same by central differences of step `eps`; `a` is float64.
+    """The gradient at `a` of the scalar function `f`, by differences.
 
-    Raises `TypeError` for another type, whose rounding would drown them.
+    They are central differences of step `eps`. Raises `TypeError` unless `a`
+    is float64: rounding to float32 would swamp them.
     """
     if a.dtype != onp.float64:
         raise TypeError(f'finite differences need float64, not {a.dtype}')
@@ -138,12 +142,11 @@ def finite_differences(f, a, eps=1e-5):
 
 
 def peak_memory(f, repeats=3):
-    """The bytes that arrays made by a call of `f` take at the most (4.7.4).
+    """The peak memory of the arrays that a call of `f` makes (4.7.4).
 
-    Counted by MXNet's profiler of storage, on the current device: all that
-    was allocated and not yet released, operators' work space too; right to
-    four digits. The least of `repeats` calls, because the engine may be late
-    to release an array.
+    In bytes, to four digits, as MXNet's storage profiler counts them on the
+    current device. The work space of operators counts, too. The engine may
+    release an array late, so this is the least of `repeats` calls.
     """
     return min(_peak_memory(f) for _ in range(repeats))
 
@@ -151,12 +154,13 @@ def peak_memory(f, repeats=3):
 def _peak_memory(f):
     device = mx.context.current_context()
     with tempfile.TemporaryDirectory() as gone:
-        # Where the profiler would write its own file when the process ends.
+        # The profiler writes a file when the process ends. By then this
+        # folder is gone, and the file is not written.
         mx.profiler.set_config(profile_memory=True, aggregate_stats=True,
                                filename=os.path.join(gone, 'profile.json'))
     npx.waitall()
     mx.profiler.set_state('run')
-    mark = np.zeros(1)  # so that the count before `f` is known: the least
+    mark = np.zeros(1)  # the profiler records the level before `f`
     f()
     npx.waitall()
     mx.profiler.set_state('stop')
@@ -167,11 +171,11 @@ def _peak_memory(f):
 
 
 def memory(num_layers, batch_size, num_hiddens=256):
-    """The `peak_memory` of prediction and of training, in bytes (4.7.4).
+    """The `peak_memory` of prediction and of training (4.7.4).
 
-    Of `num_layers` dense layers with ReLU, all of width `num_hiddens`; their
-    inputs, weights and the weights' gradients are there before and do not
-    count. Training is a forward and a backward pass.
+    The network has `num_layers` dense layers with ReLU, each `num_hiddens`
+    wide. Inputs, weights and the gradients of weights exist before, so they
+    do not count. Training means one forward and one backward pass.
     """
     net = nn.Sequential()
     for _ in range(num_layers):

@@ -1,7 +1,8 @@
 """`python -m gluon_mlp doctor`: what this machine has, and what is wrong.
 
-It has to run where NumPy or MXNet cannot: neither is imported here but where
-that is what is tried, and MXNet in a process of its own, which may crash.
+The doctor has to run where NumPy or MXNet cannot. So this module imports
+neither of them. `check_numpy` tries to, and a process of its own, which may
+crash, tries MXNet.
 """
 import importlib
 import json
@@ -42,9 +43,11 @@ print(json.dumps({'version': mx.__version__, 'features': features,
 """
 FEATURES = ('OPENMP', 'ONEDNN', 'CUDA', 'CUDNN', 'NCCL', 'DIST_KVSTORE')
 REBUILD = 'make clean env, or pip install -r requirements.txt'
+# MXNet aborts where one of these is set to anything but a number.
+NUMBERS_OF_THREADS = compat.THREADS[:2]
 CPU_WHEEL = 'pip uninstall {}, then pip install mxnet==1.9.1 for the CPU'
-# Which package brings a library that the wheels for CUDA 11 load. Their
-# files are below site-packages/nvidia, where the loader does not look.
+# The package that brings each library which the wheels for CUDA 11 load. Its
+# files lie below site-packages/nvidia, and the loader does not look there.
 CUDA_PACKAGES = {'libcudart': 'nvidia-cuda-runtime-cu11',
                  'libcublas': 'nvidia-cublas-cu11',
                  'libcublasLt': 'nvidia-cublas-cu11',
@@ -59,17 +62,18 @@ CUDA_PACKAGES = {'libcudart': 'nvidia-cuda-runtime-cu11',
 
 
 class Finding(NamedTuple):
-    """What was looked at, what was found, and the mend if that is wrong."""
+    """What was checked, what was found, and the mend if that is wrong."""
     what: str
     found: str
     mend: str = ''
 
 
 def doctor(figures=Path('figures')):
-    """Print what this machine has; 1 if something needs a mend, else 0."""
+    """Print what this machine has. Returns 1 if something is wrong, else 0.
+    """
     findings = examine(figures)
     wrong = [f for f in findings if f.mend]
-    # A log has no width: a finding stays on one line there.
+    # A log has no width. There, each finding stays on one line.
     console = Console(width=None if sys.stdout.isatty() else 500)
     table = Table(box=None, show_header=False)
     for f in findings:
@@ -84,13 +88,14 @@ def doctor(figures=Path('figures')):
 
 
 def examine(figures):
-    """The `Finding`s of this machine, with the figures' folder."""
-    return [machine(), python(), processors(), threads(), numpy(),
-            *mxnet(), data(), folder(figures), pytorch()]
+    """All `Finding`s of this machine. `figures` is the figures' folder."""
+    return [check_machine(), check_python(), check_processors(),
+            check_threads(), check_numpy(), *check_mxnet(), check_data(),
+            check_folder(figures), check_pytorch()]
 
 
-def machine():
-    """The system, and whether MXNet has a wheel for it."""
+def check_machine():
+    """Check the system: does MXNet have a wheel for it?"""
     facts = preflight.this_machine()
     found = f'{facts.system} {facts.processor}, {facts.libc or "no glibc"}'
     note = preflight.note(facts)
@@ -98,8 +103,8 @@ def machine():
                    preflight.problem(facts) or '')
 
 
-def python():
-    """The interpreter, and what Python 3.12 needs beside it."""
+def check_python():
+    """Check the interpreter, and what Python 3.12 needs beside it."""
     found = f'{platform.python_version()}, {sys.executable}'
     if sys.version_info >= (3, 12) and not find_spec('setuptools'):
         return Finding('Python', f'{found}, without distutils',
@@ -107,31 +112,34 @@ def python():
     return Finding('Python', found)
 
 
-def processors():
-    """How many there are, and how many this process may really use."""
+def check_processors():
+    """Count the processors, and those that this process may really use."""
     return Finding('processors', f'{compat.usable_processors()} usable of '
                                  f'{os.cpu_count()}')
 
 
-def threads():
-    """The settings of the threads; more of them than processors is slow."""
-    names = ('OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS', 'GOMP_SPINCOUNT',
-             'OMP_WAIT_POLICY', 'MXNET_CPU_WORKER_NTHREADS')
-    found = ', '.join(f'{name}={os.environ[name]}' for name in names
+def check_threads():
+    """Check the settings of MXNet's threads.
+
+    More threads than processors make it slow. A number of threads that is no
+    number makes it abort.
+    """
+    found = ', '.join(f'{name}={os.environ[name]}' for name in compat.THREADS
                       if name in os.environ)
-    for name in names[:2]:
-        value, usable = os.environ.get(name, '1'), compat.usable_processors()
-        if not value.isdigit() or not 0 < int(value) <= usable:
+    usable = compat.usable_processors()
+    for name in NUMBERS_OF_THREADS:
+        value = os.environ.get(name) or '1'
+        if not value.strip().isdecimal() or not 0 < int(value) <= usable:
             return Finding('threads', found, f'unset {name}, or set it to a '
                                              f'number from 1 to {usable}')
     if os.environ.get('MXNET_CPU_WORKER_NTHREADS', '1') != '1':
         return Finding('threads', found, 'unset MXNET_CPU_WORKER_NTHREADS: '
-                       'with it MXNet may hang')
+                       'MXNet may hang with it')
     return Finding('threads', found)
 
 
-def numpy():
-    """Whether NumPy can be imported."""
+def check_numpy():
+    """Check whether NumPy can be imported."""
     try:
         return Finding('NumPy', importlib.import_module('numpy').__version__)
     except Exception as error:
@@ -139,8 +147,8 @@ def numpy():
                        REBUILD)
 
 
-def mxnet():
-    """MXNet's version and features, its GPUs and CUDA's libraries."""
+def check_mxnet():
+    """Check MXNet: its version, its features, its GPUs, CUDA's libraries."""
     wheels = mxnet_wheels()
     if not wheels:
         return [Finding('MXNet', 'not installed', REBUILD)]
@@ -149,7 +157,8 @@ def mxnet():
                         f'pip uninstall {" ".join(wheels)}, then install '
                         'only one of them')]
     facts = mxnet_facts()
-    cuda = [cuda_libraries(wheels[0])] if wheels[0] != 'mxnet' else []
+    cuda = ([check_cuda_libraries(wheels[0])] if wheels[0] != 'mxnet'
+            else [])
     if isinstance(facts, str):
         mend = ('see the other lines first, then: ' if cuda and cuda[0].mend
                 else '') + REBUILD
@@ -159,20 +168,27 @@ def mxnet():
             Finding('features', ', '.join(has)),
             Finding('patched', 'in NumPy: ' + (', '.join(facts['names'])
                                                or 'nothing')),
-            *cuda, gpus(wheels[0], facts['gpus'])]
+            *cuda, check_gpus(wheels[0], facts['gpus'])]
 
 
 def mxnet_wheels():
-    """The names of the packages installed that bring MXNet."""
+    """The names of the installed packages that bring MXNet."""
     names = {d.metadata['Name'] or '' for d in distributions()}
     return sorted(n for n in names if re.fullmatch(r'mxnet(-cu\d+)?', n))
 
 
 def mxnet_facts():
-    """What a process that imports MXNet says: a dict, or its last words."""
+    """What a process that imports MXNet says: a dict, or its last words.
+
+    It runs without any number of threads that is no number: `check_threads`
+    is about these, and they would stop it.
+    """
+    env = {name: value for name, value in os.environ.items()
+           if name not in NUMBERS_OF_THREADS or value.strip().isdecimal()}
     try:
         ran = subprocess.run([sys.executable, '-c', FACTS], text=True,
-                             timeout=900, capture_output=True, check=False)
+                             timeout=900, capture_output=True, check=False,
+                             env=env)
     except subprocess.TimeoutExpired:
         return 'it did not finish'
     if ran.returncode == 0:
@@ -184,8 +200,8 @@ def _last_line(text):
     return (text.strip().splitlines() or [''])[-1]
 
 
-def gpus(wheel, faults):
-    """The GPUs, and which of them MXNet has machine code for."""
+def check_gpus(wheel, faults):
+    """Check the GPUs: for which of them does MXNet have machine code?"""
     seen = nvidia_gpus()
     if wheel == 'mxnet':
         return Finding('GPUs', ('; '.join(seen) + ', not for this package'
@@ -204,7 +220,7 @@ def gpus(wheel, faults):
 
 
 def nvidia_gpus():
-    """The name and compute capability of each GPU, from its driver."""
+    """The name and compute capability of each GPU, by its driver."""
     if not shutil.which('nvidia-smi'):
         return []
     ran = subprocess.run(
@@ -213,8 +229,8 @@ def nvidia_gpus():
     return ran.stdout.strip().splitlines() if ran.returncode == 0 else []
 
 
-def cuda_libraries(wheel):
-    """The libraries that `wheel`'s MXNet cannot load, with their packages."""
+def check_cuda_libraries(wheel):
+    """Check the libraries that the MXNet of `wheel` loads."""
     missing = missing_libraries(
         Path(find_spec('mxnet').origin).with_name('libmxnet.so'))
     if not missing:
@@ -238,10 +254,11 @@ def cuda_libraries(wheel):
 
 
 def missing_libraries(library):
-    """What the loader does not find for `library`, by `ldd`."""
+    """The libraries that `library` needs and the loader does not find."""
     ran = subprocess.run(['ldd', library], capture_output=True, text=True,
                          check=False)
-    return re.findall(r'^\s*(\S+) => not found', ran.stdout, re.M)
+    return re.findall(r'^\s*(\S+) => not found', ran.stdout,
+                      re.MULTILINE)
 
 
 def nvidia_folders(library):
@@ -250,10 +267,10 @@ def nvidia_folders(library):
             for path in Path(entry).glob(f'nvidia/*/lib/{library}')]
 
 
-def data():
-    """The edition of Fashion-MNIST that is there, and whether it is whole.
+def check_data():
+    """Check Fashion-MNIST: which edition is there, and is it whole?
 
-    Nothing is fetched.
+    It fetches nothing.
     """
     try:
         from .d2l import fashion_mnist
@@ -268,8 +285,8 @@ def data():
     return Finding('data', f'edition of {edition}, intact, in {place}')
 
 
-def folder(figures):
-    """Whether a file can be written in `figures`, or it can be made."""
+def check_folder(figures):
+    """Check whether figures can be saved in `figures`, there or not."""
     there = figures.absolute()
     while not there.exists():
         there = there.parent
@@ -281,8 +298,8 @@ def folder(figures):
                        'name a folder that can be written: --figures DIR')
 
 
-def pytorch():
-    """The rival that `bench` measures, which nothing else needs."""
+def check_pytorch():
+    """Look for PyTorch, which only `bench` uses."""
     try:
         return Finding('PyTorch', f'{version("torch")} (for bench only)')
     except PackageNotFoundError:

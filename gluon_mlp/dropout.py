@@ -1,22 +1,26 @@
-"""4.6 Dropout, from scratch and concise; left on, to measure certainty."""
+"""4.6 Dropout, from scratch and concise, and what it does to a network."""
 import numpy as onp
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
+from tqdm import tqdm
 
+from . import experiment
 from .d2l.data import load_array
-from .d2l.plot import plt
-from .d2l.training import check_finite, evaluate_accuracy, train_epoch_ch3
+from .d2l.plotting import Curve, plt
+from .d2l.training import evaluate_accuracy, train_epoch_ch3
 
 npx.set_np()
 
 num_inputs, num_outputs, num_hiddens1, num_hiddens2 = 784, 10, 256, 256
+dropout1, dropout2 = 0.2, 0.5
+num_epochs, lr, batch_size = 10, 0.5, 256
 
 
 def dropout_layer(X, dropout):
     """Zero each element of `X` with probability `dropout` (4.6.4).
 
-    The others are divided by 1 - dropout, which keeps the expectation.
-    Draws nothing for 0 and 1. Raises `ValueError` outside [0, 1].
+    The other elements are divided by 1 - dropout, which keeps the expectation
+    of each. For 0 and 1 nothing is drawn. Raises `ValueError` outside [0, 1].
     """
     if not 0 <= dropout <= 1:
         raise ValueError(f'dropout is {dropout}, not a number from 0 to 1')
@@ -28,11 +32,11 @@ def dropout_layer(X, dropout):
     return mask.astype(X.dtype) * X / (1 - dropout)
 
 
-def init_params():
+def init_params(num_hiddens1=num_hiddens1, num_hiddens2=num_hiddens2):
     """Draw W1, b1, W2, b2, W3, b3: weights of scale 0.01, zero biases.
 
-    Float32, (784, 256), (256,), (256, 256), (256,), (256, 10), (10,), with
-    gradients attached (4.6.4).
+    The shapes are (784, h1), (h1,), (h1, h2), (h2,), (h2, 10) and (10,), all
+    float32. Each array has a gradient attached (4.6.4).
     """
     W1 = np.random.normal(scale=0.01, size=(num_inputs, num_hiddens1))
     b1 = np.zeros(num_hiddens1)
@@ -46,8 +50,8 @@ def init_params():
     return params
 
 
-def net(X, params, dropout1=0.2, dropout2=0.5):
-    """The outputs (n, 10) for images `X`; drops only in training (4.6.4)."""
+def net(X, params, dropout1=dropout1, dropout2=dropout2):
+    """The outputs (n, 10) for images `X`; drops in training only (4.6.4)."""
     W1, b1, W2, b2, W3, b3 = params
     X = X.reshape(-1, num_inputs)
     H1 = npx.relu(np.dot(X, W1) + b1)
@@ -59,21 +63,23 @@ def net(X, params, dropout1=0.2, dropout2=0.5):
     return np.dot(H2, W3) + b3
 
 
-def get_net(dropout1=0.2, dropout2=0.5):
-    """The same network of Gluon's layers, not initialized (4.6.5).
+def get_net(dropout1=dropout1, dropout2=dropout2, num_hiddens1=num_hiddens1,
+            num_hiddens2=num_hiddens2):
+    """The same network in Gluon's layers, not initialized (4.6.5).
 
-    Raises `ValueError` outside [0, 1): MXNet's `nn.Dropout(1)` gives NaN.
+    Raises `ValueError` for a probability outside [0, 1), because MXNet's
+    `nn.Dropout(1)` gives NaN.
     """
     for dropout in (dropout1, dropout2):
         if not 0 <= dropout < 1:
             raise ValueError(f'dropout is {dropout}, not from 0 to below 1')
     net = nn.HybridSequential()
-    net.add(nn.Dense(256, activation='relu'),
+    net.add(nn.Dense(num_hiddens1, activation='relu'),
             nn.Dropout(dropout1),
-            nn.Dense(256, activation='relu'),
+            nn.Dense(num_hiddens2, activation='relu'),
             nn.Dropout(dropout2),
             nn.Dense(10))
-    # Compiled at the first batch, the same mathematics.
+    # Compile the network at the first batch: the mathematics is the same.
     net.hybridize(static_alloc=True, static_shape=True)
     return net
 
@@ -81,9 +87,9 @@ def get_net(dropout1=0.2, dropout2=0.5):
 def predict_with_dropout(net, X, num_samples):
     """Predict `X` under `num_samples` random masks (4.6.3).
 
-    Returns the mean class probabilities (n, classes), and the agreement
-    (n,): the share of masks under which the class that has the largest mean
-    is predicted. Records no gradient.
+    Returns the mean class probabilities (n, classes) and the agreement (n,).
+    The agreement is the share of the masks that predict the same class as
+    the mean does. No gradient is recorded.
     """
     with autograd.train_mode():
         probs = np.stack([npx.softmax(net(X)) for _ in range(num_samples)])
@@ -93,13 +99,13 @@ def predict_with_dropout(net, X, num_samples):
 
 
 def evaluate_certainty(net, data_iter, num_samples):
-    """`predict_with_dropout` over `data_iter`.
+    """Apply `predict_with_dropout` to all examples of `data_iter` (4.6.3).
 
-    Returns two NumPy arrays (n,), in the iterator's order: the agreement of
+    Returns two NumPy arrays (n,) in the iterator's order: the agreement for
     each example, and whether its predicted class is right.
     """
     agreements, corrects = [], []
-    for X, y in data_iter:
+    for X, y in tqdm(data_iter, 'batches', leave=False, disable=None):
         mean, agreement = predict_with_dropout(net, X, num_samples)
         agreements.append(agreement.asnumpy())
         corrects.append(mean.asnumpy().argmax(axis=1) == y.asnumpy())
@@ -109,7 +115,7 @@ def evaluate_certainty(net, data_iter, num_samples):
 def plot_certainty(agreement, correct):
     """Plot the accuracy of the examples by their agreement (n,), in bars.
 
-    A bar's number is that of its examples; none is drawn without any.
+    Each bar is labelled with its number of images; empty ranges have no bar.
     """
     edges = onp.float32([0.5, 0.6, 0.7, 0.8, 0.9, 1])
     names = ['<50', '50-59', '60-69', '70-79', '80-89', '90-99', '100']
@@ -126,29 +132,29 @@ def plot_certainty(agreement, correct):
 
 def fit(images, labels, dropout1=0.0, dropout2=0.0, num_epochs=100,
         batch_size=128, lr=1e-3):
-    """Train `get_net` on these examples by Adam; returns the network.
+    """Train the network of `get_net` by Adam and return it.
 
-    NumPy arrays (n, 1, 28, 28), (n,). Adam, as it gets few examples by heart
-    in few epochs. Raises `NonFiniteLossError`.
+    `images` (n, 1, 28, 28) and `labels` (n,) are NumPy arrays. Adam needs
+    few epochs to memorize them. Raises `NonFiniteLossError`.
     """
     net = get_net(dropout1, dropout2)
     net.initialize(init.Xavier())
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     trainer = gluon.Trainer(net.collect_params(), 'adam',
                             {'learning_rate': lr})
-    train_iter = load_array((images, labels), batch_size)
-    for epoch in range(1, num_epochs + 1):
-        l, _ = train_epoch_ch3(net, train_iter, loss, trainer)
-        check_finite(l, epoch)
+    train_iter, history = load_array((images, labels), batch_size), Curve()
+    for epoch in experiment.progress(num_epochs):
+        history.append((epoch, *train_epoch_ch3(net, train_iter, loss,
+                                                trainer)))
     return net
 
 
 def memorize(data, num_examples=2000, num_epochs=100):
-    """Train on real images whose labels are random (4.6.1).
+    """Train on real images with random labels (4.6.1).
 
-    `data` as of `fashion_mnist.load`. Returns the accuracy on these labels
-    and that on the test images: what is learned by heart generalizes to
-    nothing (Zhang et al., 2017).
+    `data` comes from `fashion_mnist.load`. Returns the accuracy on the random
+    labels and the accuracy on the test images: a network can memorize what
+    does not generalize at all (Zhang et al., 2017).
     """
     images = data.train_images[:num_examples]
     labels = onp.random.randint(10, size=len(images)).astype('int32')
@@ -159,19 +165,19 @@ def memorize(data, num_examples=2000, num_epochs=100):
 
 
 def expectation(h, dropout, num_samples=10000):
-    """The mean of `dropout_layer` of h (d,) over masks, and its error.
+    """The mean of `dropout_layer` of h (d,) over random masks (4.6.2).
 
     Returns two NumPy arrays (d,): the means and their standard errors. The
-    means are `h` to a few errors (4.6.2).
+    means are within a few standard errors of `h`.
     """
     H = dropout_layer(np.tile(h, (num_samples, 1)), dropout).asnumpy()
     return H.mean(axis=0), H.std(axis=0) / num_samples ** 0.5
 
 
 def hidden(net, X, layer=2):
-    """The activations (n, units) behind the first Dense, or the second.
+    """The activations (n, units) of the first hidden layer or the second.
 
-    `layer` is 1 or 2; `net` is of `get_net`, nothing is dropped.
+    `layer` is 1 or 2, and `net` comes from `get_net`. Nothing is dropped.
     """
     for block in net[:2 * layer - 1]:
         X = block(X)
@@ -179,11 +185,11 @@ def hidden(net, X, layer=2):
 
 
 def co_adaptation(H):
-    """How much hidden units (n, units) repeat each other (4.6.2).
+    """How much the hidden units (n, units) repeat each other (4.6.2).
 
-    The mean over all pairs of units of the absolute correlation of their
-    activations over the examples: 0 for independent units, 1 for copies.
-    Units that are constant are left out.
+    For each pair of units the absolute correlation of their activations is
+    taken, and the mean over all pairs is returned: 1 if all units are copies,
+    near 0 if they are independent. Constant units are left out.
     """
     H = H.asnumpy().astype('float64')
     H = H[:, H.std(axis=0) > 0]
@@ -195,8 +201,8 @@ def trained_co_adaptation(data, dropout1, dropout2, num_examples=1000,
                           num_epochs=20):
     """The `co_adaptation` of both hidden layers after training (4.6.2).
 
-    `data` as of `fashion_mnist.load`. Two numbers, measured on the first
-    1,000 test images: dropout makes both smaller.
+    `data` comes from `fashion_mnist.load`. Returns two numbers, measured on
+    the first 1,000 test images. Dropout makes both smaller.
     """
     net = fit(data.train_images[:num_examples],
               data.train_labels[:num_examples], dropout1, dropout2,

@@ -1,58 +1,63 @@
-"""4.9 Environment and distribution shift: measured, and corrected."""
+"""4.9 Environment and distribution shift: two shifts, and corrections."""
 import numpy as onp
 from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
 
+from . import experiment
 from .d2l.data import load_array
-from .d2l.training import check_finite, evaluate_accuracy
+from .d2l.plotting import Curve
+from .d2l.training import evaluate_accuracy
 from .errors import ChapterError
-from .run import checkpoint
 
 npx.set_np()
 
-# Inputs of the covariate shift: normal, of unit variance, about these means.
+num_epochs, lr, batch_size = 20, 0.1, 100
+# The means of the inputs of the covariate shift, which are normal.
 mean_train, mean_test = (-0.75, 0.0), (0.75, 0.0)
 
 
 def true_boundary(x):
-    """The parabola x_2 = x_1^2 / 2 - 1 at x_1 = `x`: above it is class 1."""
+    """The parabola x_2 = x_1^2 / 2 - 1: class 1 lies above it."""
     return x ** 2 / 2 - 1
 
 
 def covariate_data(mean, num_examples):
-    """Draw X float32 (n, 2), normal about `mean`, and y int32 (n,) (4.9.1).
+    """Draw inputs X float32 (n, 2) and their labels y int32 (n,) (4.9.1).
 
-    Covariate shift is another mean: the labels of the inputs stay theirs.
+    The inputs are normal with unit variance about `mean`. The label depends
+    on the input alone, so another mean is a covariate shift.
     """
     X = np.random.normal(0, 1, (num_examples, 2)) + np.array(mean)
     return X, (X[:, 1] > true_boundary(X[:, 0])).astype('int32')
 
 
 def train_weighted(net, X, y, weights, loss, num_epochs, lr, batch_size):
-    """Minimize the mean of weight times loss, by SGD (4.9.3).
+    """Minimize the weighted mean of the loss by SGD (4.9.3).
 
-    `weights` (n,), one for each example. Initializes `net` and returns it.
-    Raises `NonFiniteLossError`.
+    `weights` (n,) has a weight for each example. Initializes `net`, trains it
+    and returns it. Raises `NonFiniteLossError`.
     """
     net.initialize()
     net.hybridize()
     trainer = gluon.Trainer(net.collect_params(), 'sgd',
                             {'learning_rate': lr})
     data_iter = load_array((X, y, weights.reshape(-1, 1)), batch_size)
-    for epoch in checkpoint.epochs(num_epochs, [], None, trainer):
+    history = Curve()
+    for epoch in experiment.current.epochs(num_epochs, history, trainer):
         for X, y, weight in data_iter:
             with autograd.record():
                 l = loss(net(X), y, weight)
             l.backward()
             trainer.step(len(X))
-        check_finite(float(l.sum()), epoch)
+        history.append((epoch, float(l.sum())))
     return net
 
 
-def train_or_test(train_features, test_features, num_epochs, lr, batch_size):
-    """Logistic regression that tells test from train inputs (4.9.3).
+def train_domain_classifier(train_features, test_features, num_epochs, lr,
+                            batch_size):
+    """Logistic regression that tells test inputs from train inputs (4.9.3).
 
-    Returns the network h: P(test | x) = 1 / (1 + exp(-h(x))).
+    Returns the network h, with P(test | x) = 1 / (1 + exp(-h(x))).
     """
     X = np.concatenate([train_features, test_features])
     z = np.concatenate([np.zeros(len(train_features)),
@@ -63,32 +68,36 @@ def train_or_test(train_features, test_features, num_epochs, lr, batch_size):
 
 
 def covariate_weights(h, train_features, c=float('inf')):
-    """min(exp(h(x)), c) for each training input (4.9.3).
+    """The weight min(exp(h(x)), c) of each training input, (n,) (4.9.3).
 
-    The estimate of q(x) / p(x), test density by train density, if `h` was
-    trained on as many inputs of both. Returns (n,).
+    If `h` was trained on equally many inputs of both kinds, exp(h(x))
+    estimates q(x) / p(x), the test density over the train density.
     """
     return np.minimum(np.exp(h(train_features).reshape(-1)), c)
 
 
 def effective_size(weights):
-    """To how many examples of equal weight the weights (n,) amount."""
+    """Effective sample size of examples with the weights (n,).
+
+    This many equally weighted examples would estimate as precisely.
+    """
     return float(weights.sum() ** 2 / (weights ** 2).sum())
 
 
 def boundary(net, x):
-    """x_2 where both outputs of `net`, a `Dense(2)`, agree at x_1 = `x`."""
+    """The decision boundary of `net`, a `Dense(2)`: x_2 at x_1 = `x`."""
     w = onp.diff(net.weight.data().asnumpy(), axis=0)[0]
     b = onp.diff(net.bias.data().asnumpy())
     return -(w[0] * x + b) / w[1]
 
 
 def draw_with_labels(labels, distribution, num_examples):
-    """Draw examples, each once, so that labels have `distribution` (4.9.1).
+    """Draw examples so that their labels have `distribution` (4.9.1).
 
-    `labels` (n,) are NumPy's; returns their indices (num_examples,), in
-    random order. Label shift keeps p(x | y), so each class is drawn evenly.
-    Raises `ValueError` where a class has too few examples.
+    `labels` (n,) is a NumPy array. Returns the indices (num_examples,) in
+    random order, none of them twice. Label shift leaves p(x | y) as it is,
+    so within a class all examples are equally likely. Raises `ValueError`
+    if a class has too few examples.
     """
     counts = onp.random.multinomial(num_examples, distribution)
     rows = [onp.random.choice(onp.flatnonzero(labels == j), count, False)
@@ -103,16 +112,17 @@ def predict(net, X, batch_size=1000):
         for batch, in load_array((X,), batch_size, is_train=False)])
 
 
-def accuracy(net, X, y):
-    """The share of the examples that `net` classifies correctly."""
+def evaluate(net, X, y):
+    """The accuracy of `net` on the examples `X`, `y`."""
     return evaluate_accuracy(net, load_array((X, y), 1000, is_train=False))
 
 
 def confusion_matrix(y_hat, y, num_classes):
-    """C (k, k): c_ij is the share of the class j predicted as i (4.9.3).
+    """C (k, k): c_ij is the share of class j that is predicted as i (4.9.3).
 
-    Of NumPy's arrays `y_hat` and `y` (n,), on validation data; each column
-    sums to 1. Raises `ValueError` for a class without examples.
+    `y_hat` and `y` (n,) are the predicted and true classes of validation
+    data, as NumPy arrays. Each column of C sums to 1. Raises `ValueError` for
+    a class without examples.
     """
     C = onp.zeros((num_classes, num_classes))
     onp.add.at(C, (y_hat, y), 1)
@@ -123,22 +133,23 @@ def confusion_matrix(y_hat, y, num_classes):
 
 
 def estimate_label_distribution(C, mu):
-    """The label distribution p (k,) of the test data: C p = mu (4.9.3).
+    """Solve C p = mu for the label distribution p (k,) of test data (4.9.3).
 
-    `mu` (k,) is the share of the test data predicted as each class. Shares
-    that sampling made negative become 0, and the sum is made 1 again.
-    Raises `numpy.linalg.LinAlgError` where C has no inverse.
+    `mu` (k,) is the share of the test data that is predicted as each class.
+    Sampling can make an estimated share negative: it is set to 0, and the sum
+    is scaled to 1 again. Raises `numpy.linalg.LinAlgError` if C has no
+    inverse.
     """
     p = onp.maximum(onp.linalg.solve(C, mu), 0)
     return p / p.sum()
 
 
 def estimate_test_labels(net, X_valid, y_valid, X_test, num_classes):
-    """The test label distribution (k,), from predictions alone (4.9.3).
+    """Estimate the test label distribution (k,) from predictions (4.9.3).
 
-    `X_valid`, `y_valid` are drawn as the training data were. Raises
-    `ChapterError` where `net` never predicts some class, or has learned too
-    little otherwise.
+    `X_valid` and `y_valid` come from the distribution of the training data.
+    Raises `ChapterError` if `net` has learned too little, for instance never
+    predicts some class.
     """
     C = confusion_matrix(predict(net, X_valid), y_valid, num_classes)
     mu = onp.bincount(predict(net, X_test), minlength=num_classes)
@@ -151,10 +162,10 @@ def estimate_test_labels(net, X_valid, y_valid, X_test, num_classes):
 
 
 def label_weights(labels, q):
-    """q(y) / p(y) for each training label, p being their shares (4.9.3).
+    """The weight q(y) / p(y) of each training label (4.9.3).
 
-    `labels` (n,) and the test distribution `q` (k,) are NumPy's. Returns
-    MXNet's (n,).
+    `labels` (n,) and the test distribution `q` (k,) are NumPy arrays; p is
+    the distribution of `labels`. Returns an MXNet array (n,).
     """
     p = onp.bincount(labels, minlength=len(q)) / len(labels)
     return np.array(q[labels] / p[labels], dtype='float32')

@@ -10,7 +10,7 @@ class CheckpointError(ChapterError):
 
 
 class DataError(ChapterError):
-    """The data cannot be had, or is not what it should be."""
+    """The data cannot be found, or is not what it should be."""
 
 
 class DeviceError(ChapterError):
@@ -22,7 +22,7 @@ class DisplayError(ChapterError):
 
 
 class FolderError(ChapterError):
-    """Nothing can be written into a folder that is to hold results."""
+    """Nothing can be written into a folder for results."""
 
 
 class NonFiniteLossError(ChapterError):

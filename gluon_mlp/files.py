@@ -1,18 +1,31 @@
-"""Files that are written whole or not at all, in folders tried before."""
+"""Folders that are tried first, and files that are written whole."""
 import os
 import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 
-from .errors import FolderError
+from .errors import DataError, FolderError
 
 ENOUGH = 2 ** 20  # bytes: more than the figures of any section
 
 
-def check_folder(folder):
-    """Make `folder`, and see that a megabyte can be written into it.
+def cache_root():
+    """The folder of all data sets, below `$MXNET_HOME` or ~/.mxnet.
 
-    To be called before the work whose results go there. Raises
-    `FolderError`.
+    Raises `DataError` if there is no home directory.
+    """
+    home = Path(os.environ.get('MXNET_HOME') or '~/.mxnet')
+    try:
+        return home.expanduser() / 'datasets'
+    except RuntimeError as error:
+        raise DataError('there is no home directory to keep the data in: '
+                        'set MXNET_HOME to a folder') from error
+
+
+def check_folder(folder):
+    """Make `folder`, and check that a megabyte can be written into it.
+
+    Call this before the work whose results go there. Raises `FolderError`.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -25,10 +38,11 @@ def check_folder(folder):
 
 @contextmanager
 def written_whole(path):
-    """A path beside `path` to write to; it is `path` once that succeeded.
+    """A path beside `path` to write to. It becomes `path` in the end.
 
-    Several processes may do so at once: the last one's file stays. A device
-    or a pipe is written to directly. Raises `OSError` that names `path`.
+    If the writing fails, `path` stays as it was. If several processes write
+    at once, the last one's file stays. A device or a pipe is written to
+    directly. Raises an `OSError` that names `path`.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         yield path  # or else /dev/null would become a file

@@ -5,15 +5,15 @@ from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
 from tqdm import tqdm
 
-from .d2l import fashion_mnist
+from . import experiment
 from .d2l.data import load_array
-from .d2l.training import check_finite
+from .d2l.plotting import Curve
 from .errors import DataError
-from .files import written_whole
-from .run import checkpoint
-from .underfit_overfit import get_k_fold_data
+from .files import cache_root, check_folder, written_whole
 
 npx.set_np()
+
+k, num_epochs, lr, weight_decay, batch_size = 5, 100, 5, 0, 64
 
 URLS = ('http://d2l-data.s3-accelerate.amazonaws.com/',
         'https://raw.githubusercontent.com/d2l-ai/d2l-zh/v1/data/')
@@ -27,15 +27,15 @@ loss.hybridize()  # one call of MXNet instead of five
 
 
 def cache_folder():
-    """Where the two files are kept, beside those of Fashion-MNIST."""
-    return fashion_mnist.cache_folder().with_name('kaggle_house')
+    """The folder of the two files, beside the one of Fashion-MNIST."""
+    return cache_root() / 'kaggle_house'
 
 
 def download(name):
-    """The path of one of `FILES`, downloaded unless it is there (4.10.1).
+    """The path of one of `FILES`, which is downloaded if needed (4.10.1).
 
-    Its SHA-1 is checked each time; a damaged file is fetched again. Raises
-    `DataError` where it cannot be had.
+    Its SHA-1 is checked each time, and a damaged file is fetched again.
+    Raises `DataError` if the file cannot be downloaded.
     """
     import pooch
     folder, errors = cache_folder(), []
@@ -56,8 +56,8 @@ def download(name):
 def load_data():
     """The tables train_data (1460, 81) and test_data (1459, 80) (4.10.3).
 
-    Missing is only what the files call NA: "None" is a category of
-    MasVnrType, which pandas 2 and later would read as missing. Raises
+    Only NA means a missing value. The text "None" is a category of
+    MasVnrType, although pandas 2 and later would read it as missing. Raises
     `DataError`.
     """
     return [pd.read_csv(download(name), na_values=['NA'],
@@ -65,11 +65,12 @@ def load_data():
 
 
 def preprocess(train_data, test_data):
-    """All features as a table of float32, train_data's first (4.10.4).
+    """The features of both tables as float32, train_data first (4.10.4).
 
-    Numeric columns are standardized over both tables, missing values then 0,
-    the mean. The others become a column for each category, and one for
-    missing: (2919, 331) of the real tables.
+    Numeric columns are standardized over both tables. Their missing values
+    become 0, which is then the mean. Every other column becomes one column
+    for each category, and one for missing values. The real tables give
+    (2919, 331).
     """
     all_features = pd.concat((train_data.iloc[:, 1:-1],  # no Id, no price
                               test_data.iloc[:, 1:]), ignore_index=True)
@@ -81,9 +82,9 @@ def preprocess(train_data, test_data):
 
 
 def to_arrays(all_features, train_data):
-    """MXNet's arrays train_features, test_features, train_labels (4.10.4).
+    """The arrays train_features, test_features, train_labels (4.10.4).
 
-    Float32; the labels (n, 1) are the prices in dollars.
+    All are float32 of MXNet. The labels (n, 1) are the prices in dollars.
     """
     n_train = len(train_data)
     features = np.array(all_features.values, dtype='float32')
@@ -93,7 +94,7 @@ def to_arrays(all_features, train_data):
 
 
 def get_net():
-    """Linear regression, its weights drawn at the first batch (4.10.5)."""
+    """Linear regression; the first batch initializes it (4.10.5)."""
     net = nn.HybridSequential()
     net.add(nn.Dense(1))
     net.initialize()
@@ -104,75 +105,108 @@ def get_net():
 def log_rmse(net, features, labels):
     """Root mean squared error of the logarithms of the prices (4.10.5).
 
-    Prices below 1 are taken for 1, whose logarithm is 0. An array of no
-    dimensions: reading it waits for MXNet.
+    A predicted price below 1 counts as 1, whose logarithm is 0. Returns an
+    array of no dimensions: reading it waits for MXNet.
     """
     clipped_preds = np.clip(net(features), 1, float('inf'))
     return np.sqrt(2 * loss(np.log(clipped_preds), np.log(labels)).mean())
 
 
 def train(net, train_features, train_labels, test_features, test_labels,
-          num_epochs, lr, wd, batch_size):
-    """Train by Adam; the log rmse after each epoch (4.10.5).
+          num_epochs, learning_rate, weight_decay, batch_size):
+    """Train with Adam; returns the log rmse after each epoch (4.10.5).
 
-    Returns two lists, train and test; the second is empty if `test_labels`
-    is None. Raises `NonFiniteLossError`.
+    There is a list for the training data and one for the test data, which is
+    empty if `test_labels` is None. Raises `NonFiniteLossError`.
     """
-    history = []
     train_iter = load_array((train_features, train_labels), batch_size)
-    trainer = gluon.Trainer(net.collect_params(), 'adam',
-                            {'learning_rate': lr, 'wd': wd})
-    for _ in checkpoint.epochs(num_epochs, history, history.append, trainer):
+    trainer = gluon.Trainer(net.collect_params(), 'adam', {
+        'learning_rate': learning_rate, 'wd': weight_decay})
+    history = Curve()
+    for epoch in experiment.current.epochs(num_epochs, history, trainer):
         for X, y in train_iter:
             with autograd.record():
                 l = loss(net(X), y)
             l.backward()
             trainer.step(batch_size)  # also for a smaller last batch
-        history.append([log_rmse(net, train_features, train_labels)])
+        ls = [log_rmse(net, train_features, train_labels)]
         if test_labels is not None:
-            history[-1].append(log_rmse(net, test_features, test_labels))
-    history = [[float(l) for l in row] for row in history]
-    for epoch, row in enumerate(history, 1):
-        check_finite(row[0], epoch)
-    return [l for l, *_ in history], [l for _, *ls in history for l in ls]
+            ls.append(log_rmse(net, test_features, test_labels))
+        history.append((epoch, *map(float, ls)))
+    _, train_ls, *test_ls = map(list, zip(*history))
+    return train_ls, test_ls[0] if test_ls else []
 
 
-def k_fold(k, X_train, y_train, num_epochs, lr, wd, batch_size):
-    """Train `k` times, each time without another fold (4.10.6).
+def get_k_fold_data(k, i, X, y):
+    """Split off fold `i` of `k` for validation (4.10.6).
 
-    Returns for each fold the two lists of `train`: of training and of
-    validation.
+    Returns X_train, y_train, X_valid, y_valid, of MXNet's or NumPy's arrays.
+    A fold is a block of consecutive rows. If `k` does not divide the number
+    of rows, the sizes of the folds differ by one, so that every row is in a
+    fold; the book drops the last rows instead. Raises `ValueError` unless
+    2 <= k <= the number of rows and 0 <= i < k.
+    """
+    if not 2 <= k <= len(X):
+        raise ValueError(f'{len(X)} examples cannot make {k} folds')
+    if not 0 <= i < k:
+        raise ValueError(f'no fold {i} among {k}, numbered from 0')
+    start, stop = len(X) * i // k, len(X) * (i + 1) // k
+    X_train, y_train = (onp.concatenate([a[:start], a[stop:]])
+                        for a in (X, y))
+    return X_train, y_train, X[start:stop], y[start:stop]
+
+
+def k_fold(k, X_train, y_train, num_epochs, learning_rate, weight_decay,
+           batch_size):
+    """Train `k` networks, and validate each on the fold left out (4.10.6).
+
+    Returns the two lists of `train` for each fold: training, validation.
     """
     folds = []
     for i in tqdm(range(k), 'folds', leave=False, disable=None):
         data = get_k_fold_data(k, i, X_train, y_train)
-        folds.append(train(get_net(), *data, num_epochs, lr, wd, batch_size))
+        folds.append(train(get_net(), *data, num_epochs, learning_rate,
+                           weight_decay, batch_size))
     return folds
 
 
 def average(folds):
-    """The mean final log rmse of `k_fold`: training, validation (4.10.6)."""
+    """The final log rmse averaged over the folds of `k_fold` (4.10.6).
+
+    Returns two numbers: training, validation.
+    """
     return (onp.mean([train_ls[-1] for train_ls, _ in folds]),
             onp.mean([valid_ls[-1] for _, valid_ls in folds]))
 
 
 def train_and_pred(train_features, test_features, train_labels, num_epochs,
-                   lr, wd, batch_size):
-    """Train on everything and predict the test prices (4.10.8).
+                   learning_rate, weight_decay, batch_size):
+    """Train on all training data and predict the test prices (4.10.8).
 
-    Returns the training log rmse after each epoch, and the prices (n,), a
-    NumPy array.
+    Returns the training log rmse after each epoch, and the prices as a NumPy
+    array (n,).
     """
     net = get_net()
     train_ls, _ = train(net, train_features, train_labels, None, None,
-                        num_epochs, lr, wd, batch_size)
+                        num_epochs, learning_rate, weight_decay, batch_size)
     return train_ls, net(test_features).asnumpy().reshape(-1)
 
 
-def save_submission(test_data, preds, path):
-    """Write Id and SalePrice as Kaggle takes them; prints where (4.10.8).
+def submission_path(path=None):
+    """The file for the submission: `path`, or one beside the figures.
 
-    `preds` (n,) are the prices. The file is written whole or not at all.
+    Tries its folder now, because the training before the writing takes long.
+    Raises `FolderError`.
+    """
+    path = path or experiment.current.figures / 'submission.csv'
+    check_folder(path.parent)
+    return path
+
+
+def save_submission(test_data, preds, path):
+    """Write the prices `preds` (n,) in Kaggle's format to `path` (4.10.8).
+
+    Prints where. The file is written whole or not at all.
     """
     submission = pd.DataFrame({'Id': test_data.Id, 'SalePrice': preds})
     with written_whole(path) as partial:

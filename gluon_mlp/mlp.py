@@ -1,39 +1,41 @@
-"""4.1 Multilayer perceptrons: activation functions, and why there are any."""
+"""4.1 Multilayer perceptrons: activation functions, and why we need them."""
 from mxnet import autograd, np, npx
 
 npx.set_np()
 
+alpha = 0.25  # the slope of pReLU below zero
+
 
 def relu(x):
-    """The larger of x and 0, elementwise; its gradient at 0 is 0 (4.1.2)."""
+    """max(x, 0), elementwise; the gradient at 0 is 0 (4.1.2)."""
     return npx.relu(x)
 
 
-def prelu(x, alpha):
+def prelu(x, alpha=alpha):
     """max(0, x) + alpha min(0, x), elementwise (4.1.2).
 
-    The gradient at 0 is alpha, the left one, as ReLU's is.
+    The gradient at 0 is alpha, the one from the left, as for ReLU.
     """
-    # Not with np.maximum and np.minimum: both pass the gradient on at 0.
+    # np.maximum and np.minimum would both pass the gradient on at 0.
     return np.where(x > 0, x, alpha * x)
 
 
 def sigmoid(x):
-    """1 / (1 + exp(-x)), elementwise: from R into (0, 1) (4.1.2)."""
+    """1 / (1 + exp(-x)), elementwise; it maps R to (0, 1) (4.1.2)."""
     return npx.sigmoid(x)
 
 
 def tanh(x):
-    """The hyperbolic tangent, elementwise: from R into (-1, 1) (4.1.2)."""
+    """The hyperbolic tangent, elementwise; it maps R to (-1, 1) (4.1.2)."""
     return np.tanh(x)
 
 
 def value_and_grad(f, x):
     """f(x) and its derivative at each element of `x`, by `autograd` (4.1.2).
 
-    `f` works elementwise; both results have the shape of `x`.
+    `f` works elementwise. Both results have the shape of `x`.
     """
-    x = x.copy()  # a caller's own gradient of x stays as it is
+    x = x.copy()  # so the caller's x.grad does not change
     x.attach_grad()
     with autograd.record():
         y = f(x)
@@ -42,10 +44,10 @@ def value_and_grad(f, x):
 
 
 def forward(X, layers, activation=None):
-    """The outputs of affine layers, pairs (W, b), for the rows of X (4.1.1).
+    """Apply affine layers, pairs (W, b), to the rows of X (4.1.1).
 
-    X (n, d); W (inputs, outputs), b (outputs,). `activation` comes between
-    the layers, not after the last.
+    X (n, d), W (inputs, outputs), b (outputs,). The `activation` is applied
+    between the layers, not after the last one.
     """
     for i, (W, b) in enumerate(layers):
         if activation and i > 0:
@@ -55,7 +57,7 @@ def forward(X, layers, activation=None):
 
 
 def as_one_layer(layers):
-    """The (W, b) that does what `layers` do without an activation (4.1.1)."""
+    """The one affine layer (W, b) that equals several in a row (4.1.1)."""
     W, b = layers[0]
     for W2, b2 in layers[1:]:
         W, b = np.dot(W, W2), np.dot(b, W2) + b2
@@ -63,21 +65,23 @@ def as_one_layer(layers):
 
 
 def get_quadrants(num_examples=400):
-    """Draw X (n, 2) uniform in [-1, 1) and y (n, 1): is x_1 x_2 > 0?
+    """Draw X (n, 2), uniform in [-1, 1), and labels y (n, 1): is x_1 x_2 > 0?
 
-    No line parts opposite quadrants: the effect of x_1 turns around with the
-    sign of x_2, which a linear model has no way to say (4.1.1).
+    The sign of x_2 decides whether a larger x_1 makes the label 1 or 0. A
+    linear model cannot express this: no line separates opposite quadrants
+    from the other two (4.1.1).
     """
     X = np.random.uniform(-1, 1, (num_examples, 2))
     return X, (X[:, :1] * X[:, 1:] > 0).astype(X.dtype)
 
 
 def fit(X, y, num_units, num_steps=2000, lr=0.5):
-    """Fit affine layers of these units, ReLU between them, to y (n, 1).
+    """Fit affine layers with ReLU between them to labels y (n, 1) (4.1.1).
 
-    `num_units` from inputs to outputs: (2, 1) is logistic regression,
-    (2, 16, 1) has one hidden layer. By gradient descent on all of X. Returns
-    the last step's mean loss and the share classified correctly (4.1.1).
+    `num_units` are the widths from input to output: (2, 1) is logistic
+    regression, (2, 16, 1) has one hidden layer. Each step of gradient descent
+    takes all of X. Returns the mean loss at the last step and the share of
+    the examples that are classified correctly.
     """
     layers = [(np.random.normal(scale=(2 / m) ** 0.5, size=(m, n)),
                np.zeros(n)) for m, n in zip(num_units, num_units[1:])]
@@ -87,7 +91,7 @@ def fit(X, y, num_units, num_steps=2000, lr=0.5):
     for _ in range(num_steps):
         with autograd.record():
             o = forward(X, layers, relu)
-            # log(1 + exp(o)) - y o: the cross-entropy of sigmoid(o) and y.
+            # The cross-entropy of sigmoid(o) and y: log(1 + exp(o)) - y o.
             l = (npx.activation(o, 'softrelu') - y * o).mean()
         l.backward()
         for param in params:

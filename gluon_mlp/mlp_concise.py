@@ -4,16 +4,19 @@ from mxnet.gluon import nn
 
 npx.set_np()
 
+num_hiddens, num_gpus = 256, 1
+batch_size, lr, num_epochs = 256, 0.1, 10
 
-def get_net():
-    """256 hidden units with ReLU and 10 outputs, not initialized (4.3.1).
 
-    The inputs, images or rows, are flattened; their number is taken from
-    the first batch, and the weights are drawn then.
+def get_net(num_hiddens=num_hiddens):
+    """A hidden layer with ReLU and 10 outputs, not initialized (4.3.1).
+
+    `Dense` flattens images to rows. The first batch tells the number of
+    inputs, and the weights are drawn then.
     """
     net = nn.HybridSequential()
-    net.add(nn.Dense(256, activation='relu'),
+    net.add(nn.Dense(num_hiddens, activation='relu'),
             nn.Dense(10))
-    # Compiled at the first batch, the same mathematics.
+    # Compile the network at the first batch: the mathematics is the same.
     net.hybridize(static_alloc=True, static_shape=True)
     return net

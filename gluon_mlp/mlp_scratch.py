@@ -4,12 +4,14 @@ from mxnet import np, npx
 npx.set_np()
 
 num_inputs, num_outputs, num_hiddens = 784, 10, 256
+num_epochs, lr, batch_size = 10, 0.1, 256
 
 
-def init_params():
+def init_params(num_hiddens=num_hiddens):
     """Draw W1, b1, W2, b2: weights of scale 0.01, zero biases (4.2.1).
 
-    Float32, (784, 256), (256,), (256, 10), (10,), with gradients attached.
+    The shapes are (784, h), (h,), (h, 10) and (10,), all float32. Each array
+    has a gradient attached.
     """
     W1 = np.random.normal(scale=0.01, size=(num_inputs, num_hiddens))
     b1 = np.zeros(num_hiddens)
@@ -22,12 +24,16 @@ def init_params():
 
 
 def relu(X):
-    """The larger of X and 0, elementwise (4.2.2)."""
+    """max(X, 0), elementwise; the gradient at 0 is 1 (4.2.2).
+
+    MXNet's `np.maximum` passes the gradient to its first argument where both
+    are equal. The gradient of `npx.relu` at 0 is 0, as in 4.1.
+    """
     return np.maximum(X, 0)
 
 
 def net(X, params):
-    """The outputs (n, 10) for images `X` of 784 pixels each (4.2.3)."""
+    """The outputs (n, 10) of the network for images `X` (4.2.3)."""
     W1, b1, W2, b2 = params
     X = X.reshape(-1, num_inputs)
     H = relu(np.dot(X, W1) + b1)

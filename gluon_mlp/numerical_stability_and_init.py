@@ -9,10 +9,11 @@ npx.set_np()
 
 
 def product_of_matrices(num=100):
-    """Draw a matrix, and multiply it by `num` others (4.8.1).
+    """Draw a random matrix, and multiply it by `num` others (4.8.1).
 
-    All are (4, 4), float32, of standard normal elements. Returns the first
-    and the product; the draws come in the order of the multiplications.
+    All are 4 x 4, float32, and their elements are standard normal. They are
+    drawn in the order of the multiplications. Returns the first matrix and
+    the product.
     """
     first = M = np.random.normal(size=(4, 4))
     for _ in range(num):
@@ -20,29 +21,24 @@ def product_of_matrices(num=100):
     return first, M
 
 
-def get_symmetry_data(num_examples=200):
-    """Draw X (n, 2) uniform in [-1, 1) and y (n,): is x_1 x_2 > 0? (4.8.1).
-
-    No single hidden unit can tell: the classes are opposite quadrants.
-    """
-    X = np.random.uniform(-1, 1, (num_examples, 2))
-    return X, (X[:, 0] * X[:, 1] > 0).astype(X.dtype)
-
-
 class Symmetry(NamedTuple):
-    """What `train_from` saw; a spread is over the hidden units."""
-    first_spread: float  # of their gradients in the first step
-    last_spread: float  # of their weights after the last
+    """How much the hidden units differ from each other (4.8.1).
+
+    A spread is the largest difference between two units in the same incoming
+    weight, or in its gradient.
+    """
+    first_spread: float  # of the gradients in the first step
+    last_spread: float  # of the weights after the last step
     accuracy: float
 
 
 def train_from(initializer, X, y, dropout=0.0, num_steps=200, lr=1,
                num_hiddens=8):
-    """Train one hidden layer on all of `X` at once; a `Symmetry` (4.8.1).
+    """Train a network whose weights `initializer` sets; a `Symmetry` (4.8.1).
 
-    Tanh and one output; `initializer` sets the weights, the biases are 0.
-    A spread is the largest difference between two hidden units in one of
-    their incoming weights, or in its gradient.
+    It has one hidden layer with tanh, and one output. `X` (n, 2) and `y`
+    (n, 1) are meant to come from `mlp.get_quadrants`: one hidden unit alone
+    cannot separate these classes. Each step takes all of `X`.
     """
     net = nn.Sequential()
     net.add(nn.Dense(num_hiddens, activation='tanh'), nn.Dropout(dropout),
@@ -58,7 +54,7 @@ def train_from(initializer, X, y, dropout=0.0, num_steps=200, lr=1,
         l.backward()
         spreads.append(_spread(net[0].weight.grad()))
         trainer.step(len(X))
-    correct = (net(X).reshape(-1) > 0) == (y > 0)
+    correct = (net(X) > 0) == (y > 0)
     return Symmetry(spreads[0], _spread(net[0].weight.data()),
                     float(correct.mean()))
 
@@ -69,14 +65,17 @@ def _spread(W):
 
 def variances(initializer, phi=None, num_layers=50, num_hiddens=256,
               batch_size=64):
-    """How activations and gradients go through deep networks (4.8.2).
+    """The variance of activations and gradients, layer by layer (4.8.2).
 
-    `num_layers` dense layers of `num_hiddens` units without biases, each
-    followed by `phi` unless it is None; standard normal inputs and, from the
-    other end, gradients of the outputs. Returns two NumPy arrays
-    (num_layers + 1,): the variance of the inputs and of each layer's
-    activations, and that of the loss's gradients with respect to them. In
-    float64, whose range the variances do not leave.
+    The network has `num_layers` dense layers of `num_hiddens` units without
+    biases. The activation function `phi` follows each of them, unless it is
+    None. The inputs are standard normal, and so are the gradients of the
+    loss in the outputs, which are propagated backward.
+
+    Returns two NumPy arrays (num_layers + 1,), inputs first: the variance of
+    the inputs and of each layer's activations, and the variance of the
+    gradients with respect to them. Everything is computed in float64, whose
+    range these numbers do not leave.
     """
     h = np.random.normal(size=(batch_size, num_hiddens), dtype='float64')
     grad = np.random.normal(size=h.shape, dtype='float64')

@@ -5,44 +5,47 @@ import numpy as onp
 from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
 
+from . import experiment
 from .d2l.data import load_array
-from .d2l.plot import Animator
-from .d2l.training import check_finite, evaluate_loss
-from .run import checkpoint
+from .d2l.plotting import Animator, Curve
+from .d2l.training import evaluate_loss
+from .kaggle_house_price import get_k_fold_data
 
 npx.set_np()
 
-TRUE_W = (5, 1.2, -3.4, 5.6)  # y = 5 + 1.2x - 3.4x^2/2! + 5.6x^3/3! + noise
+max_degree, n_train, n_test = 20, 100, 100
+true_w = (5, 1.2, -3.4, 5.6)  # y = 5 + 1.2x - 3.4x^2/2! + 5.6x^3/3! + noise
+num_epochs, num_epochs_overfit, lr, batch_size = 400, 1500, 0.01, 10
 
 
-def get_data(num_examples=200, max_degree=20):
-    """Draw the examples of the cubic polynomial `TRUE_W` (4.4).
+def get_data(num_examples=n_train + n_test, max_degree=max_degree):
+    """Draw the examples of the cubic polynomial `true_w` (4.4).
 
     Returns features (n, 1), standard normal; poly_features (n, max_degree),
-    x^i / i! for i from 0; labels (n,), with noise of scale 0.1. All float32.
-    `max_degree`, the number of powers, is 4 or more.
+    which are x^i / i! from i = 0; and labels (n,) with noise of scale 0.1.
+    All are float32. `max_degree` is the number of powers, at least 4.
     """
     features = np.random.normal(size=(num_examples, 1))
     np.random.shuffle(features)
     poly_features = np.power(features, np.arange(max_degree).reshape(1, -1))
     for i in range(max_degree):
-        poly_features[:, i] /= math.gamma(i + 1)  # i!, keeps x^i small
-    labels = np.dot(poly_features[:, :len(TRUE_W)], np.array(TRUE_W))
+        poly_features[:, i] /= math.gamma(i + 1)  # i! keeps x^i small
+    labels = np.dot(poly_features[:, :len(true_w)], np.array(true_w))
     labels += np.random.normal(scale=0.1, size=labels.shape)
     return features, poly_features, labels
 
 
 def train(train_features, test_features, train_labels, test_labels,
-          num_epochs=400, lr=0.01, batch_size=10):
-    """Linear regression of the labels (n,) on features (n, d) by SGD (4.4).
+          num_epochs=num_epochs, lr=lr, batch_size=batch_size):
+    """Fit labels (n,) to features (n, d) by linear regression (4.4).
 
-    Returns the weight (d,) as a NumPy array, and of the first epoch, every
-    20th and the last (epoch, mean train loss, mean test loss). Raises
-    `NonFiniteLossError`.
+    Trains by SGD. Returns the weight (d,), a NumPy array, and rows of epoch,
+    mean train loss and mean test loss: for the first epoch, for every 20th
+    and for the last. Raises `NonFiniteLossError`.
     """
     loss = gluon.loss.L2Loss()
     net = nn.HybridSequential()
-    # No bias: the polynomial's column of ones stands for it.
+    # No bias, because the first feature is 1.
     net.add(nn.Dense(1, use_bias=False))
     net.initialize()
     for block in (net, loss):
@@ -58,71 +61,44 @@ def train(train_features, test_features, train_labels, test_labels,
 
 
 def _train(net, loss, trainer, train_iter, test_iter, num_epochs):
-    """Train for `num_epochs`; plot and return the losses."""
-    animator = Animator(xlabel='epoch', ylabel='loss', yscale='log',
-                        xlim=[1, num_epochs], ylim=[1e-3, 1e2],
-                        legend=['train', 'test'])
-    history = []
-
-    def record(row):
-        history.append(row)
-        animator.add(row[0], row[1:])
-
-    for epoch in checkpoint.epochs(num_epochs, history, record, trainer):
+    """Train for `num_epochs`, plot the losses and return their rows."""
+    history = Curve(Animator(xlabel='epoch', ylabel='loss', yscale='log',
+                             xlim=[1, num_epochs], ylim=[1e-3, 1e2],
+                             legend=['train', 'test']))
+    for epoch in experiment.current.epochs(num_epochs, history, trainer):
         for X, y in train_iter:
             with autograd.record():
                 l = loss(net(X), y)
             l.backward()
             trainer.step(X.shape[0])
         if epoch == 1 or epoch % 20 == 0 or epoch == num_epochs:
-            losses = [evaluate_loss(net, data_iter, loss)
-                      for data_iter in (train_iter, test_iter)]
-            check_finite(losses[0], epoch)
-            record((epoch, *losses))
+            history.append((epoch, evaluate_loss(net, train_iter, loss),
+                            evaluate_loss(net, test_iter, loss)))
     return history
 
 
 def least_squares(X, y):
-    """The weight (d,) of the least mean loss on X (n, d) and y (n,).
+    """The weight (d,) that minimizes the mean loss on X (n, d) and y (n,).
 
-    Where SGD would end after endless epochs, and at once, so that many fits
-    can be compared. In NumPy and float64: x^i / i! is tiny for a large i.
+    This is the exact minimizer, which SGD approaches only in the limit. It
+    is computed in float64, because x^i / i! is tiny for a large i.
     """
     X, y = onp.asarray(X, 'float64'), onp.asarray(y, 'float64')
-    # rcond=0 drops no direction, however flat the loss is along it.
+    # With rcond=0 no direction is dropped, however flat the loss is there.
     return onp.linalg.lstsq(X, y, rcond=0)[0]
 
 
 def mean_loss(w, X, y):
-    """Half the mean squared error of X (n, d) times w (d,) against y (n,)."""
+    """Half the mean squared error of Xw, for X (n, d), w (d,) and y (n,)."""
     error = onp.asarray(X, 'float64') @ w - onp.asarray(y, 'float64')
     return float((error ** 2).mean() / 2)
 
 
-def get_k_fold_data(k, i, X, y):
-    """Split off fold `i` of `k`, consecutive rows, for validation (4.10).
-
-    NumPy's arrays or MXNet's. Returns X_train, y_train, X_valid, y_valid.
-    Every row is in one fold, whose sizes differ by one at most: the book's
-    folds, and where `k` does not divide the rows, those that it leaves out,
-    too. Raises `ValueError` unless there are 2 folds or more with an example
-    each, and `i` is one of them.
-    """
-    if not 2 <= k <= len(X):
-        raise ValueError(f'{len(X)} examples cannot make {k} folds')
-    if not 0 <= i < k:
-        raise ValueError(f'no fold {i} among {k}, numbered from 0')
-    start, stop = len(X) * i // k, len(X) * (i + 1) // k
-    X_train, y_train = (onp.concatenate([a[:start], a[stop:]])
-                        for a in (X, y))
-    return X_train, y_train, X[start:stop], y[start:stop]
-
-
 def k_fold(k, X, y, fit=least_squares):
-    """The mean training and validation loss of `k` fits to NumPy arrays.
+    """The mean training and validation loss over `k` folds (4.4).
 
-    Each trains on k - 1 folds, `fit(X, y)` giving its weight (d,), and is
-    validated on the one left out (4.4). Raises what `get_k_fold_data` does.
+    For each fold `fit(X, y)` gives the weight (d,) from the other k - 1
+    folds. X and y are NumPy arrays. Raises what `get_k_fold_data` raises.
     """
     losses = []
     for i in range(k):
@@ -135,11 +111,11 @@ def k_fold(k, X, y, fit=least_squares):
 
 
 def choose_degree(k, poly_features, labels):
-    """Choose the degree of the polynomial by `k`-fold cross-validation.
+    """Choose the polynomial's degree by `k`-fold cross-validation (4.4).
 
-    Returns the degree of the least validation loss and, for each degree
-    from 0 that `poly_features` (n, max_degree) allows, (degree, training
-    loss, validation loss) (4.4).
+    Returns the degree with the smallest validation loss, and a row of degree,
+    training loss and validation loss for each degree from 0 to the largest
+    one in `poly_features` (n, max_degree).
     """
     X, y = poly_features.asnumpy(), labels.asnumpy()
     rows = [(degree, *k_fold(k, X[:, :degree + 1], y))
@@ -148,16 +124,17 @@ def choose_degree(k, poly_features, labels):
 
 
 def learning_curve(sizes, degree=3, num_draws=50, n_test=10000):
-    """The training and generalization error by number of examples (4.4).
+    """Training and generalization error by the number of examples (4.4).
 
-    Returns (n, training error, generalization error) for each n in `sizes`:
-    medians over `num_draws` data sets, as a mean over few examples is ruled
-    by rare bad draws. `n_test` other examples stand for infinitely many.
+    Returns a row of n, training error and generalization error for each n in
+    `sizes`. The errors are medians over `num_draws` data sets: with few
+    examples, rare bad draws dominate the mean. The generalization error is
+    measured on `n_test` other examples.
     """
     rows = []
     for n in sizes:
         _, X, y = (a.asnumpy() for a in get_data(
-            n_test + num_draws * n, max(degree + 1, len(TRUE_W))))
+            n_test + num_draws * n, max(degree + 1, len(true_w))))
         X = X[:, :degree + 1]
         losses = []
         for start in range(n_test, len(y), n):

@@ -1,29 +1,26 @@
 """4.5 Weight decay."""
-from functools import partial
-
 import numpy as onp
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
 
+from . import experiment
 from .d2l.data import load_array, synthetic_data
-from .d2l.plot import Animator
-from .d2l.training import (
-    check_finite,
-    evaluate_loss,
-    linreg,
-    sgd,
-    squared_loss,
-)
-from .run import checkpoint
+from .d2l.plotting import Animator, Curve
+from .d2l.training import Updater, evaluate_loss, linreg, sgd, squared_loss
 
 npx.set_np()
 
+n_train, n_test, num_inputs, batch_size = 20, 100, 200, 5
+num_epochs, lr, lambd = 100, 0.003, 3
 
-def load_data(n_train=20, n_test=100, num_inputs=200, batch_size=5):
+
+def load_data(n_train=n_train, n_test=n_test, num_inputs=num_inputs,
+              batch_size=batch_size):
     """Draw y = 0.05 + sum of 0.01 x_i + noise of scale 0.01 (4.5).
 
-    Returns the train and test iterators: X float32 (batch, num_inputs),
-    y (batch, 1). So few examples for so many inputs make overfitting easy.
+    Returns the train and test iterators. Their batches are X (batch,
+    num_inputs) and y (batch, 1), float32. With many more inputs than
+    examples, a linear model overfits easily.
     """
     true_w, true_b = np.ones((num_inputs, 1)) * 0.01, 0.05
     train_data = synthetic_data(true_w, true_b, n_train)
@@ -33,7 +30,7 @@ def load_data(n_train=20, n_test=100, num_inputs=200, batch_size=5):
 
 
 def init_params(num_inputs):
-    """Draw w (num_inputs, 1), standard normal; b (1,) is zero (4.5)."""
+    """Draw w (num_inputs, 1), standard normal, and make b (1,) zero (4.5)."""
     w = np.random.normal(scale=1, size=(num_inputs, 1))
     b = np.zeros(1)
     for param in (w, b):
@@ -42,26 +39,27 @@ def init_params(num_inputs):
 
 
 def l2_penalty(w):
-    """Half the squared L2 norm of `w`, whose gradient is `w` (4.5)."""
+    """Half the squared L2 norm of `w`; its gradient is `w` (4.5)."""
     return (w ** 2).sum() / 2
 
 
-def train(lambd, train_iter, test_iter, num_inputs, num_epochs=100, lr=0.003):
-    """Train by hand, the loss plus `lambd` times the L2 penalty (4.5).
+def train(lambd, train_iter, test_iter, num_inputs=num_inputs,
+          num_epochs=num_epochs, lr=lr):
+    """Train from scratch on the loss plus `lambd` times the penalty (4.5).
 
-    Returns the L2 norm of w, and of every 5th epoch and the last
-    (epoch, mean train loss, mean test loss), both without the penalty.
-    Raises `NonFiniteLossError`.
+    Returns the L2 norm of w and rows of epoch, mean train loss and mean test
+    loss, for every 5th epoch and for the last. These losses leave out the
+    penalty. Raises `NonFiniteLossError`.
     """
     w, b = init_params(num_inputs)
-    updater = partial(sgd, [w, b], lr)
+    updater = Updater([w, b], lr)
 
     def net(X):
         return linreg(X, w, b)
 
     def update(X, y):
         with autograd.record():
-            # The penalty, a number, is added to the loss of each example:
+            # The penalty is added to the loss of each example, because
             # `sgd` divides the gradient of their sum by the batch size.
             l = squared_loss(net(X), y) + lambd * l2_penalty(w)
         l.backward()
@@ -72,8 +70,8 @@ def train(lambd, train_iter, test_iter, num_inputs, num_epochs=100, lr=0.003):
     return float(np.linalg.norm(w)), history
 
 
-def train_concise(wd, train_iter, test_iter, num_epochs=100, lr=0.003):
-    """Train with Gluon's own weight decay `wd`, the bias not decayed (4.5).
+def train_concise(wd, train_iter, test_iter, num_epochs=num_epochs, lr=lr):
+    """Train with Gluon's own weight decay `wd`; the bias has none (4.5).
 
     Returns and raises what `train` does.
     """
@@ -86,7 +84,7 @@ def train_concise(wd, train_iter, test_iter, num_epochs=100, lr=0.003):
     trainer = gluon.Trainer(net.collect_params(), 'sgd',
                             {'learning_rate': lr, 'wd': wd})
     for param in net.collect_params('.*bias').values():
-        param.wd_mult = 0  # this parameter's own factor of `wd`
+        param.wd_mult = 0  # Gluon decays this parameter by wd * wd_mult
 
     def update(X, y):
         with autograd.record():
@@ -100,19 +98,19 @@ def train_concise(wd, train_iter, test_iter, num_epochs=100, lr=0.003):
 
 
 def decayed_step(w, grad, lr, lambd):
-    """The step on loss and penalty in one formula (4.5.1).
+    """One step of SGD with the penalty: (1 - lr lambd) w - lr grad (4.5.1).
 
-    (1 - lr lambd) w - lr grad, `grad` being the gradient of the loss alone:
-    the weight decays first, hence the name.
+    `grad` is the gradient of the loss without the penalty. The factor before
+    w shrinks the weight, which is why this is called weight decay.
     """
     return (1 - lr * lambd) * w - lr * grad
 
 
 def step_both_ways(w, X, y, lr, lambd):
-    """Two new w after one step: `sgd` on loss + penalty, and `decayed_step`.
+    """Take one step by `sgd` on loss + penalty, and by `decayed_step`.
 
-    w (d, 1), left as it is; X (n, d), y (n, 1). They are equal to the
-    rounding of float32 (4.5.1).
+    w (d, 1) stays as it is; X (n, d), y (n, 1). Returns both new weights,
+    which are equal up to the rounding of float32 (4.5.1).
     """
     w = w.copy()
     w.attach_grad()
@@ -130,19 +128,20 @@ def step_both_ways(w, X, y, lr, lambd):
 def tikhonov(X, y, lambd):
     """The w (d,) that minimizes mean (Xw - y)^2 / 2 + lambd ||w||^2 / 2.
 
-    NumPy arrays X (n, d), y (n,): solves (X'X / n + lambd I) w = X'y / n.
+    Solves (X'X / n + lambd I) w = X'y / n for NumPy arrays X (n, d), y (n,).
     """
     n, d = X.shape
     return onp.linalg.solve(X.T @ X / n + lambd * onp.eye(d), X.T @ y / n)
 
 
 def train_with_input_noise(X, y, sigma, num_steps=20000, lr=0.05):
-    """Linear regression, fresh noise of scale `sigma` on X each step.
+    """Linear regression with fresh noise of scale `sigma` on X in each step.
 
-    NumPy arrays X (n, d), y (n,), all of them in each step. The mean loss
-    over the noise is that of `tikhonov` with lambd = sigma^2 (Bishop, 1995):
-    E((x + e)w - y)^2 = (xw - y)^2 + sigma^2 ||w||^2. Returns the mean of w
-    over the second half of the steps, as each single w is random.
+    Each step takes all of X (n, d) and y (n,), NumPy arrays. On average over
+    the noise, the loss is that of `tikhonov` with lambd = sigma^2, since
+    E((x + e)w - y)^2 = (xw - y)^2 + sigma^2 ||w||^2 (Bishop, 1995). The noise
+    makes each w random, so the mean over the second half of the steps is
+    returned.
     """
     X, y = (np.array(a, dtype='float32') for a in (X, y.reshape(-1, 1)))
     w, total = np.zeros((X.shape[1], 1)), np.zeros((X.shape[1], 1))
@@ -159,25 +158,17 @@ def train_with_input_noise(X, y, sigma, num_steps=20000, lr=0.05):
 
 
 def _train(net, loss, update, updater, train_iter, test_iter, num_epochs):
-    """Call `update(X, y)` for each batch; plot and return the losses.
+    """Train for `num_epochs`, plot the losses and return their rows.
 
-    `updater` is what `update` steps with.
+    `update(X, y)` trains on one batch, and `updater` is what it steps with.
     """
-    animator = Animator(xlabel='epochs', ylabel='loss', yscale='log',
-                        xlim=[min(5, num_epochs), num_epochs],
-                        legend=['train', 'test'])
-    history = []
-
-    def record(row):
-        history.append(row)
-        animator.add(row[0], row[1:])
-
-    for epoch in checkpoint.epochs(num_epochs, history, record, updater):
+    history = Curve(Animator(xlabel='epochs', ylabel='loss', yscale='log',
+                             xlim=[min(5, num_epochs), num_epochs],
+                             legend=['train', 'test']))
+    for epoch in experiment.current.epochs(num_epochs, history, updater):
         for X, y in train_iter:
             update(X, y)
         if epoch % 5 == 0 or epoch == num_epochs:
-            losses = [evaluate_loss(net, data_iter, loss)
-                      for data_iter in (train_iter, test_iter)]
-            check_finite(losses[0], epoch)
-            record((epoch, *losses))
+            history.append((epoch, evaluate_loss(net, train_iter, loss),
+                            evaluate_loss(net, test_iter, loss)))
     return history

@@ -14,6 +14,56 @@ matplotlib.use('agg')
 from matplotlib import pyplot as plt  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
+PROCESSES = {'os.exec', 'os.fork', 'os.forkpty', 'os.posix_spawn',
+             'os.system', 'subprocess.Popen'}  # what Python audits them as
+GRADIENTS = 10  # a test with more backward passes than these trains
+
+
+def pytest_addoption(parser):
+    parser.addoption('--quick', action='store_true', help='skip each test '
+                     'that starts a process or trains, once it does so')
+
+
+def pytest_configure(config):
+    runs_tests = not config.getoption('numprocesses', None)  # of xdist
+    if config.getoption('quick') and runs_tests:
+        config.pluginmanager.register(Quick())
+
+
+class Quick:
+    """Skips a test at the moment that it starts a process or trains.
+
+    So nobody keeps a list of such tests, and none can get past this.
+    """
+
+    def __init__(self):
+        from mxnet.base import _LIB
+        self.testing = False
+        self.left = 0  # of the backward passes that a test may take
+        self.backward = _LIB.MXAutogradBackwardEx
+        _LIB.MXAutogradBackwardEx = self.count
+        sys.addaudithook(self.audit)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self):
+        """A test, and the fixtures that it is the first to need."""
+        self.testing, self.left = True, GRADIENTS
+        try:
+            return (yield)
+        finally:
+            self.testing = False
+
+    def audit(self, event, args):
+        """Called by Python at many kinds of events."""
+        if self.testing and event in PROCESSES:
+            pytest.skip('not quick: it starts a process')
+
+    def count(self, *args):
+        """Called by MXNet for each backward pass."""
+        self.left -= 1
+        if self.testing and self.left < 0:
+            pytest.skip('not quick: it trains')
+        return self.backward(*args)
 
 
 def without_mxnets_log(stderr):

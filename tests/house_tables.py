@@ -1,6 +1,5 @@
-"""The tables of 4.10 for tests: the real ones if at hand, or made ones."""
+"""The tables of 4.10 for tests: the real ones, and made ones."""
 import hashlib
-import shutil
 from pathlib import Path
 
 import gluon_mlp  # noqa: F401  isort: skip  (before MXNet)
@@ -9,7 +8,7 @@ import numpy as onp
 import pandas as pd
 from gluon_mlp import kaggle_house_price as house
 
-# Beside the project the real tables may lie; they are not committed to it.
+# The real tables may lie beside the project. They are never part of it.
 SHARED = (Path(__file__).resolve().parents[2] / 'shared' / 'data'
           / 'kaggle_house')
 
@@ -31,7 +30,7 @@ CATEGORIES = """
 
 
 def make_table(rng, first_id, n):
-    """`n` houses with the columns of the real table, a tenth missing."""
+    """`n` houses with the real columns; a tenth of the cells is missing."""
     columns = {'Id': onp.arange(first_id, first_id + n)}
     for name in NUMERIC:
         columns[name] = rng.integers(0, 2000, n)
@@ -46,7 +45,7 @@ def make_table(rng, first_id, n):
 
 
 def write_tables(folder, n=50):
-    """Write a made train and test table as the two files of the section."""
+    """Make two tables, and write them as the two files of the section."""
     rng = onp.random.default_rng(1)
     folder.mkdir(parents=True, exist_ok=True)
     tables = make_table(rng, 1, n), make_table(rng, n + 1, n)
@@ -61,7 +60,7 @@ def sha1(path):
 
 
 def find_real_tables():
-    """The folder that has both real tables, unharmed; None without one."""
+    """The folder that has both real tables, undamaged; None if none has."""
     for folder in (SHARED, house.cache_folder()):
         if all((folder / name).exists() and sha1(folder / name) == known
                for name, known in house.FILES.items()):

@@ -8,8 +8,7 @@ import numpy as onp
 import pytest
 from conftest import ROOT, without_mxnets_log
 from gluon_mlp import backprop
-from gluon_mlp.d2l import training
-from gluon_mlp.d2l.graph import draw_computational_graph
+from gluon_mlp.d2l import draw_computational_graph, training
 from mxnet import np
 
 NAMES = backprop.Gradients._fields
@@ -33,7 +32,7 @@ ACTIVATIONS = pytest.mark.parametrize('phi, phi_grad', [
 
 
 def objective(x, W1, W2, phi, added):
-    """J in NumPy's float64; `added` is added to the value of that name."""
+    """J in NumPy. `added` has what to add to a value, by its name."""
     def plus(name, value):
         return value + added.get(name, 0)
     W1, W2_used = plus('W1', W1), plus('W2', W2)
@@ -100,14 +99,14 @@ def test_finite_differences_refuse_float32():
 
 
 def test_training_keeps_every_layer_and_prediction_does_not():
-    """Bytes of activations: one more a layer in training, always two of
-    them in prediction (a layer's output before and after ReLU)."""
+    """Training keeps an array for each layer. Prediction has two at a time,
+    the output of a layer before and after ReLU."""
     one_array = 256 * 128 * 4
     predict, train = zip(*(backprop.memory(n, 128) for n in (2, 12)))
     assert predict[0] / one_array == pytest.approx(2, abs=1.05)
     assert predict[1] / one_array == pytest.approx(2, abs=1.05)
     kept = (train[1] - train[0]) / one_array
-    assert kept == pytest.approx(10, abs=1.05)  # late releases: one at most
+    assert kept == pytest.approx(10, abs=1.05)  # one may be released late
 
 
 def test_the_graph_has_every_value_and_an_arrow_for_each_use():
@@ -119,24 +118,41 @@ def test_the_graph_has_every_value_and_an_arrow_for_each_use():
     assert len({str(a.get_path()) for a in arrows}) == len(arrows)
 
 
-def test_the_graph_refuses_an_unknown_variable():
-    with pytest.raises(ValueError, match=r'no such variables at \+: b, c'):
-        draw_computational_graph({'a': (0, 0)},
-                                 [('+', (1, 0), ['a', 'b'], 'c')])
+def figures(tmp_path):
+    return {path.stem for path in (tmp_path / 'figures').iterdir()}
+
+
+def test_book_only_leaves_out_the_memory(example, run_script, tmp_path):
+    """What the script prints are the values and gradients computed here."""
+    done = run_script('backprop', '--book-only')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert figures(tmp_path) == {'backprop_graph'}
+    x, W1, W2 = example
+    values = backprop.forward(x, 0, W1, W2, LAMBD)
+    gradients = backprop.backward(x, 0, W1, W2, LAMBD, values)
+    lines = done.stdout.splitlines()
+    assert lines[1:7] == [f'{name} = {value}'
+                          for name, value in values._asdict().items()]
+    assert [line.split()[:1] for line in lines[10:]] == [
+        [f'dJ/d{name}'] for name in NAMES]
+    for line, grad in zip(lines[10:], gradients):
+        *_, norm, by_autograd, numeric = line.split()
+        assert norm == f'{onp.linalg.norm(grad.asnumpy()):.4f}'
+        assert float(by_autograd) < 1e-12 and float(numeric) < 1e-9
 
 
 @pytest.mark.slow
-def test_the_script_runs(run_script, tmp_path):
-    result = run_script('backprop')
-    assert result.returncode == 0, result.stderr
-    assert 'dJ/dW1' in result.stdout
-    names = {path.stem for path in (tmp_path / 'figures').iterdir()}
-    assert names == {'backprop_graph', 'backprop_memory_layers',
-                     'backprop_memory_batch_size'}
+def test_the_whole_script_adds_the_memory(run_script, tmp_path):
+    book_only = run_script('backprop', '--book-only')
+    done = run_script('backprop')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.startswith(book_only.stdout + '\npeak memory in MB')
+    assert figures(tmp_path) == {'backprop_graph', 'backprop_memory_layers',
+                                 'backprop_memory_batch_size'}
 
 
-def test_the_memorys_measure_leaves_no_file(tmp_path):
-    """The profiler would replace its file at the end, were it /dev/null."""
+def test_measuring_the_memory_leaves_no_file(tmp_path):
+    """Nor does it replace /dev/null by the profiler's file."""
     done = subprocess.run(
         [sys.executable, '-c', 'from gluon_mlp import backprop as b; '
          'print(b.memory(1, 2)[0] > 0)'], cwd=tmp_path, text=True,

@@ -10,7 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gluon_mlp import underfit_overfit, weight_decay
-from gluon_mlp.bench import chapter, command, ours, pytorch, report, timing
+from gluon_mlp.bench import (
+    book,
+    command,
+    jobs,
+    ours,
+    pytorch,
+    report,
+    timing,
+)
+from gluon_mlp.bench.jobs import Job
+from gluon_mlp.compare.published import FASHION_MNIST
 from gluon_mlp.d2l.data import load_array
 from gluon_mlp.errors import ChapterError
 
@@ -25,9 +35,9 @@ def run_bench(*args):
 
 
 def entry(what='mlp_concise concise epoch', who='ours', times=(1, 1, 1, 1),
-          x=None, images=100, flop=2e9):
-    return command.row(what, who, list(times),
-                       {'x': x, 'images': images, 'flop': flop})
+          kind='epoch', **job):
+    job = Job(kind, what, [], **{'images': 100, 'flop': 2e9, **job})
+    return command.row(job, who, list(times))
 
 
 def made_up(*entries, **about):
@@ -60,7 +70,12 @@ def test_quick_run_of_a_section(tmp_path, real_data):
 
 @pytest.mark.parametrize('hybridize', [True, False])
 def test_blocks_are_compiled_as_a_user_gets_them(monkeypatch, hybridize):
-    """What is timed is `train_ch3`'s loss, compiled; or all of it eager."""
+    """What is timed is the loss of `train_ch3`, compiled, or all of it eager.
+
+    `lean.compiled` returns a function, so here it only compiles.
+    """
+    monkeypatch.setattr(ours.lean, 'compiled',
+                        lambda loss: loss.hybridize() or loss)
     X, y = np.zeros((2, 784), 'float32'), np.zeros(2, 'int32')
     batches = load_array((X, y), 1)
     monkeypatch.setattr(ours.data, 'load_data_fashion_mnist',
@@ -69,7 +84,7 @@ def test_blocks_are_compiled_as_a_user_gets_them(monkeypatch, hybridize):
     monkeypatch.setattr(ours.training, 'train_epoch_ch3',
                         lambda net, train_iter, loss, updater: seen.append(
                             [block._active for block in (net, loss)]))
-    runs = [ours.sized_step(1, 4, 2, hybridize)]
+    runs = [ours.sized_step(1, 4, 2, hybridize=hybridize)]
     if hybridize:
         runs += [ours.step('mlp_concise', 'concise', 2),
                  ours.epoch('mlp_concise', 'concise')]
@@ -80,10 +95,25 @@ def test_blocks_are_compiled_as_a_user_gets_them(monkeypatch, hybridize):
 
 def test_flop_of_a_step():
     """Of the products by hand: three for each layer, but the first's two."""
-    assert command.flop((784, 256, 10), train=False) == 2 * (
+    assert jobs.flop((784, 256, 10), train=False) == 2 * (
         784 * 256 + 256 * 10)
-    assert command.flop((784, 256, 10)) == 2 * (
+    assert jobs.flop((784, 256, 10)) == 2 * (
         2 * 784 * 256 + 3 * 256 * 10)
+
+
+def test_the_parts_of_a_step_are_those_of_the_loop(monkeypatch):
+    """The loop itself is timed, between its parts; all of them take time."""
+    X, y = np.zeros((5, 784), 'float32'), np.zeros(5, 'int32')
+    monkeypatch.setattr(ours.data, 'load_data_fashion_mnist', lambda _: (
+        load_array((X, y), 2), None))
+    seen, train_epoch_ch3 = [], ours.training.train_epoch_ch3
+    monkeypatch.setattr(ours.training, 'train_epoch_ch3', lambda *args: (
+        seen.append(train_epoch_ch3(*args))))
+    run, _ = ours.parts('mlp_concise', 'concise', 3)
+    seconds = run()['parts']
+    assert list(seconds) == ['data', 'forward', 'backward', 'update',
+                             'metrics']
+    assert min(seconds.values()) > 0 and len(seen) == 1
 
 
 def test_median_and_quartiles_without_the_first_call():
@@ -106,7 +136,7 @@ sys.stdin.readline()
 print('{}', flush=True)
 for line in sys.stdin:
     open(sys.argv[1], 'a').write(who)
-    reply = {'seconds': 1, 'result': None, 'peak_mb': 1}
+    reply = {'seconds': 1, 'accuracy': 0.85, 'peak_mb': 1}
     time.sleep(0.5 if error == 'slow' else 0)
     print(json.dumps({'error': 'broken'} if error is True else reply),
           flush=True)
@@ -141,17 +171,17 @@ def test_rivals_take_turns(echo):
 
 def test_chapter_has_no_warm_up(echo, capsys):
     """Ours, the book's, and twice ours; the report says so."""
-    name, rivals, _ = command.chapter()
+    job = jobs.chapter()
     rivals = [r._replace(arguments={'who': r.who[0], 'error': False})
-              for r in rivals]
+              for r in job.rivals]
     result = made_up()
-    command.run_job((name, rivals, {}), 7, result)
+    command.run_job(job._replace(rivals=rivals), 7, result)
     assert echo.read_text() == 'ob' + 'o' + 'o'
     assert [(r['first'], r['times']) for r in result['results']] == [
         (None, [1, 1, 1]), (None, [1])]
     report.print_result(result)
     rows = [line.split() for line in capsys.readouterr().out.splitlines()
-            if 'all of 4.1 to 4.6' in line]
+            if 'all of 4.2 to 4.6' in line]
     assert [row[5:9] for row in rows] == [['ours', '3', '1', 's'],
                                           ['book', '1', '1', 's']]
 
@@ -180,7 +210,7 @@ def test_chapter_is_the_same_work_for_both(monkeypatch):
     for module in (d2l, underfit_overfit, weight_decay):
         monkeypatch.setattr(module, 'load_array', Batches)
         monkeypatch.setattr(module, 'evaluate_loss', count('losses', 1))
-    for module in (d2l, chapter.training):
+    for module in (d2l, ours.training):
         monkeypatch.setattr(module, 'train_epoch_ch3',
                             count('epochs', (0.4, 0.8)))
         monkeypatch.setattr(module, 'evaluate_accuracy',
@@ -188,10 +218,12 @@ def test_chapter_is_the_same_work_for_both(monkeypatch):
     for module in (d2l, ours.data):
         monkeypatch.setattr(module, 'load_data_fashion_mnist',
                             lambda batch_size: (None, None))
-    for who in (chapter.ours, chapter.book):
+    monkeypatch.setattr(book.book, '_weights', lambda params: [])
+    (job,) = jobs.jobs_of('chapter', 'cpu', False)
+    for rival, module in zip(job.rivals, (ours, book)):
         counts.clear()
-        run, _ = who()
-        assert run() == 0.8
+        run, _ = module.chapter(**rival.arguments)
+        assert run() == {'accuracy': 0.8}
         assert counts == {'epochs': 4 * 10 + (400 + 400 + 1500) + 4 * 100,
                           'accuracies': 4 * 10,
                           'losses': 2 * (21 + 21 + 76 + 4 * 20)}
@@ -204,8 +236,8 @@ def test_a_rival_that_fails_is_told_and_the_others_go_on(echo):
 
 
 def test_a_rival_that_dies_before_its_turn_is_told(echo):
-    a, b = timing.measure([rival('A', error='dies'), rival('B', error='slow')],
-                          2)
+    a, b = timing.measure([rival('A', error='dies'),
+                           rival('B', error='slow')], 2)
     assert a == 'its process ended with exit code 9' and len(b) == 3
 
 
@@ -213,11 +245,11 @@ def test_the_books_code_runs_as_published(monkeypatch):
     """With MXNet's own settings and those of the user, not with ours."""
     monkeypatch.setattr(timing.subprocess, 'Popen',
                         lambda *args, env, **kwargs: env)
-    monkeypatch.setattr(timing.compat, 'chosen', {'OMP_NUM_THREADS'})
+    monkeypatch.delenv('GLUON_MLP_UNTUNED', raising=False)
+    monkeypatch.setenv('GLUON_MLP_CHOSEN', 'OMP_NUM_THREADS')
     monkeypatch.setenv('OMP_NUM_THREADS', '2')
     monkeypatch.setenv('GOMP_SPINCOUNT', '7')
-    ours, book = (timing.start(timing.Rival(who, '', {}))
-                  for who in ('ours', 'book'))
+    ours, book = map(timing.start, jobs.chapter().rivals)
     assert ours['OMP_NUM_THREADS'] == '2' and 'GLUON_MLP_UNTUNED' not in ours
     assert 'OMP_NUM_THREADS' not in book and book['GLUON_MLP_UNTUNED']
     assert ours['GOMP_SPINCOUNT'] == book['GOMP_SPINCOUNT'] == '7'
@@ -234,29 +266,31 @@ def test_missing_rival_is_listed_and_our_fault_is_raised(monkeypatch):
     """Without PyTorch there is no rival; without us there is no bench."""
     result = made_up()
     monkeypatch.setattr(command, 'measure', lambda rivals, n: ['no torch'])
-    command.run_job(('w', [rival('PyTorch')], {}), 1, result)
+    command.run_job(Job('epoch', 'w', [rival('PyTorch')]), 1, result)
     assert result['missing'] == [{'what': 'w', 'who': 'PyTorch',
                                   'why': 'no torch'}]
     with pytest.raises(timing.BenchError, match='w, ours: no torch'):
-        command.run_job(('w', [rival('ours')], {}), 1, result)
+        command.run_job(Job('epoch', 'w', [rival('ours')]), 1, result)
 
 
 @pytest.mark.parametrize('accuracies', [[0.1, 0.1], [0.7, 0.72],
                                         [0.99, 1.0], [np.nan, np.nan]])
 def test_no_speed_for_a_wrong_result(accuracies):
     """The book has 0.805 after two epochs."""
-    replies = [{'seconds': 1, 'result': a, 'peak_mb': 1} for a in accuracies]
-    numbers = {'test_acc': command.published_test_acc('mlp_concise', '')}
+    replies = [{'seconds': 1, 'accuracy': a, 'peak_mb': 1}
+               for a in accuracies]
+    job = Job('epoch', 'w', [], test_acc=jobs.published_test_acc(
+        'mlp_concise', 'concise'))
     with pytest.raises(timing.BenchError, match='the book has 0.805'):
-        command.rows('epoch', rival('ours'), replies, numbers)
+        command.rows(job, rival('ours'), replies)
 
 
 def test_right_results_pass():
     """Ours of a fresh process, of each network; a late epoch may be bad."""
-    for name in (('mlp_scratch', 'scratch'), ('mlp_concise', 'concise'),
-                 ('dropout', 'scratch'), ('dropout', 'concise')):
-        command.check_accuracy(str(name), [0.72, 0.80, 0.5],
-                               command.published_test_acc(*name))
+    for slug, whats in FASHION_MNIST.items():
+        for what in whats:
+            command.check_accuracy(what, [0.72, 0.80, 0.5],
+                                   jobs.published_test_acc(slug, what))
 
 
 @pytest.mark.parametrize('new, old, said', [
@@ -310,12 +344,14 @@ def test_no_bench_json(tmp_path, text):
 
 def test_share_of_the_products():
     """A step of 10 ms, whose fastest products take 1 ms each: 30%, 50%."""
-    products = [entry(f'product: {name}', who, (9, t, t, t))
+    products = [entry(f'product: {name}', who, (9, t, t, t), 'product')
                 for name in report.PRODUCTS
                 for who, t in (('MXNet', 0.001), ('PyTorch', 0.002))]
-    steps = entry('mlp_concise concise 20 steps', times=(9, 0.2, 0.2, 0.2))
+    steps = entry('20 steps', times=(9, 0.2, 0.2, 0.2), kind='steps',
+                  section='mlp_concise', steps=20)
     three, five = report.shares(made_up(steps, *products))
-    assert three.endswith('3 ms: 30%') and five.endswith('5 ms: 50%')
+    assert '3 ms' in three and three.endswith(': 30%')
+    assert '5 ms' in five and five.endswith(': 50%')
     assert report.shares(made_up(steps)) == []
 
 
@@ -333,8 +369,9 @@ def test_plots_of_a_sweep_have_log_axes(tmp_path, monkeypatch):
     drawn = []
     save = report._save
     monkeypatch.setattr(report, '_save', lambda name: drawn.append(
-        report.plot.plt.gcf().axes) or save(name))
-    result = made_up(*(entry('batch size', x=x, times=(9, t, t, t))
+        report.plotting.plt.gcf().axes) or save(name))
+    result = made_up(*(entry('batch size', x=x, times=(9, t, t, t),
+                             kind='sweep')
                        for x, t in ((16, 4), (256, 2), (4096, 1))))
     paths = report.draw(result, tmp_path)
     assert [path.name for path in paths] == ['bench_batch_size.png']
@@ -346,12 +383,13 @@ def test_plots_of_a_sweep_have_log_axes(tmp_path, monkeypatch):
 
 
 def test_threads_are_all_powers_of_two_and_all(monkeypatch):
-    monkeypatch.setattr(command.compat, 'usable_processors', lambda: 6)
-    assert command.thread_counts() == [1, 2, 4, 6]
+    monkeypatch.setattr(jobs.compat, 'usable_processors', lambda: 6)
+    assert jobs.thread_counts() == [1, 2, 4, 6]
 
 
 @pytest.mark.parametrize('args, said', [
-    (['--section', 'mlp'], "'mlp' is not timed; these are: mlp_scratch"),
+    (['--section', 'mlp'], 'section mlp is not timed; choose one of mlp_s'),
+    (['--section', '4.12'], "no section '4.12'"),
     (['--repeats', 0], '0 is not in the range'),
     (['--section', 'chapter', '--device', 'gpu'], 'knows no --device gpu'),
     (['--section', 'chapter', '--quick'], 'cannot be timed with --quick'),
@@ -367,8 +405,9 @@ def test_wrong_options(args, said, tmp_path):
 def test_pytorchs_network_is_the_same_function(section, what):
     """With its weights, NumPy gives its outputs, in evaluation."""
     torch = pytest.importorskip('torch')
-    net = pytorch._network(torch, pytorch.SIZES[section],
-                           section == 'dropout', what == 'scratch').eval()
+    network = jobs.network(section, what)
+    del network['lr']
+    net = pytorch._network(torch, **network).eval()
     X = np.random.default_rng(0).random((5, 784), dtype='float32')
     H, (*params,) = X, (p.detach().numpy() for p in net.parameters())
     for W, b in zip(params[::2], params[1::2]):

@@ -1,4 +1,5 @@
 """Runs that were killed end, resumed, with the bits of a whole run."""
+import contextlib
 import io
 import json
 import os
@@ -7,17 +8,16 @@ import resource
 import signal
 import subprocess
 import sys
-from functools import partial
-
-import gluon_mlp  # noqa: F401  isort: skip  (before MXNet)
+from types import SimpleNamespace
 
 import mxnet as mx
 import numpy as onp
 import pytest
-from conftest import ROOT, without_mxnets_log
+from conftest import without_mxnets_log
 from gluon_mlp import (
     dropout,
     environment,
+    experiment,
     kaggle_house_price,
     mlp_concise,
     mlp_scratch,
@@ -26,10 +26,12 @@ from gluon_mlp import (
 )
 from gluon_mlp.d2l import training
 from gluon_mlp.d2l.data import load_array
-from gluon_mlp.d2l.plot import plt
+from gluon_mlp.d2l.plotting import plt
 from gluon_mlp.errors import CheckpointError
-from gluon_mlp.run import checkpoint, options
+from gluon_mlp.run import checkpoint
+from gluon_mlp.run.checkpoint import saving
 from mxnet import gluon, init, np
+from scripts import script_environment, script_here, start
 
 DRAW = onp.random.RandomState(0)
 IMAGES = DRAW.rand(20, 1, 28, 28).astype('float32')
@@ -57,7 +59,7 @@ def concise(net, optimizer='sgd', **options):
 def run_mlp_scratch():
     params = mlp_scratch.init_params()
     history = train_on_images(lambda X: mlp_scratch.net(X, params),
-                              partial(training.sgd, params, 0.1))
+                              training.Updater(params, 0.1))
     return history, params
 
 
@@ -87,7 +89,7 @@ def run_weight_decay():
 def run_dropout():
     params = dropout.init_params()
     scratch = train_on_images(lambda X: dropout.net(X, params),
-                              partial(training.sgd, params, 0.5))
+                              training.Updater(params, 0.5))
     net = dropout.get_net()
     history = concise(net)
     return [params, scratch, history, dropout.evaluate_certainty(
@@ -141,41 +143,25 @@ def run(monkeypatch):
     With `saves`, it is killed behind so many saved epochs. The numbers of
     saved epochs are counted in `run.saved`.
     """
-    save = checkpoint._save
+    save = checkpoint.Checkpoint.save
 
     def run(section, folder=None, resume=False, saves=None):
-        def count():
-            save()
+        def count(checkpoint):
+            save(checkpoint)
             run.saved += 1
-            if saves is not None and run.saved > saves:  # one is `start`'s
+            if saves is not None and run.saved > saves:  # one is the start's
                 raise Killed
-        monkeypatch.setattr(checkpoint, '_save', count)
+        monkeypatch.setattr(checkpoint.Checkpoint, 'save', count)
         run.saved = 0
         plt.close('all')
-        try:
-            if folder:
-                checkpoint.start(folder, section, {'seed': 5}, resume)
+        kept = (saving(folder, section, {'seed': 5}, resume) if folder
+                else contextlib.nullcontext())
+        with contextlib.suppress(Killed), kept:
             training.seed(5)
             return bits([SECTIONS[section](), lines(), onp.random.rand(3),
                          np.random.normal(size=3), np.random.uniform(size=3)])
-        except Killed:
-            return None
-        finally:
-            forget()
+        return None
     return run
-
-
-def forget():
-    """End the run as far as `checkpoint` goes: its lock is given back."""
-    if checkpoint.current:
-        os.close(checkpoint.current.lock)
-    checkpoint.current = None
-
-
-@pytest.fixture(autouse=True)
-def no_run_is_left():
-    yield
-    forget()
 
 
 @pytest.mark.parametrize('section', SECTIONS)
@@ -183,12 +169,12 @@ def test_resumed_run_has_the_bits_of_one_never_stopped(section, run,
                                                        tmp_path):
     """Weights, histories, plots, next draws: wherever it was killed."""
     whole = run(section, tmp_path / 'whole')
-    assert run.saved > 3
-    for saves in range(0, run.saved, max(1, run.saved // 6)):
+    assert run.saved == run_saves(section)
+    for saves in (0, 1, run.saved // 2, run.saved - 1):
         folder = tmp_path / str(saves)
         assert run(section, folder, saves=saves) is None
         assert run(section, folder, resume=True) == whole
-        assert run.saved == len(range(saves, run_saves(section)))
+        assert run.saved == run_saves(section) - saves
 
 
 def run_saves(section):
@@ -216,41 +202,47 @@ def test_saving_changes_no_number(section, run, tmp_path):
 
     Nor does it change what is drawn afterwards, where no draws are declared.
     """
-    (_, saving), (_, plain) = run(section, tmp_path), run(section)
+    (_, kept), (_, plain) = run(section, tmp_path), run(section)
     if 'mlp' in section or section == 'momentum':
-        saving, plain = saving[:3], plain[:3]
-    assert saving == plain
+        kept, plain = kept[:3], plain[:3]
+    assert kept == plain
+
+
+def epochs(num_epochs, params=None, history=None, draws=False):
+    """The epochs of a training that changes `params`, one by one."""
+    return experiment.current.epochs(
+        num_epochs, [] if history is None else history,
+        training.Updater(params or [np.ones(1)], 0.1), draws)
 
 
 def test_masks_differ_between_epochs_and_trainings(tmp_path):
     """MXNet's stream does not restart from the same place twice."""
     draws = []
-    checkpoint.start(tmp_path, 'dropout', {'seed': 0})
-    for _ in range(2):
-        params = [np.zeros(1)]
-        for _ in checkpoint.epochs(3, [], None, partial(print, params),
-                                   draws=True):
-            draws.append(float(np.random.uniform()))
+    with saving(tmp_path, 'dropout', {'seed': 0}):
+        for _ in range(2):
+            for _ in epochs(3, draws=True):
+                draws.append(float(np.random.uniform()))
     assert len(set(draws)) == 6
+
+
+SETTINGS = {'seed': 0, 'lr': 0.1}
 
 
 @pytest.fixture
 def saved(tmp_path):
-    """The file of a run of two epochs, and what `start` says to others."""
-    params = [np.zeros(3), np.ones((2, 2))]
-    checkpoint.start(tmp_path, 'section', {'seed': 0, 'lr': 0.1})
+    """The file of a run of two epochs, and what `saving` says to others."""
     history = []
-    for epoch in checkpoint.epochs(2, history, None, partial(print, params)):
-        history.append((epoch, 0.5))
-    forget()
+    with saving(tmp_path, 'section', SETTINGS):
+        for epoch in epochs(2, [np.zeros(3), np.ones((2, 2))], history):
+            history.append((epoch, 0.5))
     return tmp_path / 'section.checkpoint'
 
 
 def refusal(folder, section='section', **settings):
     """The one line with which a resumed run is refused."""
-    with pytest.raises(CheckpointError) as error:
-        checkpoint.start(folder, section, {'seed': 0, 'lr': 0.1, **settings},
-                         resume=True)
+    with pytest.raises(CheckpointError) as error, saving(
+            folder, section, {**SETTINGS, **settings}, resume=True):
+        pass
     assert '\n' not in str(error.value)
     return str(error.value)
 
@@ -267,7 +259,7 @@ def test_truncated_file_is_refused(saved):
 def test_flipped_bit_is_refused(saved):
     """Wherever it is: in the checksum, the zip's own bytes, an array."""
     whole = saved.read_bytes()
-    for position in [*range(0, 200), *range(200, len(whole), 41)]:
+    for position in [*range(200), *range(200, len(whole), 41)]:
         flipped = bytearray(whole)
         flipped[position] ^= 1 << position % 8
         saved.write_bytes(flipped)
@@ -296,9 +288,11 @@ def test_other_section_is_named(saved):
 def test_other_versions_are_named(saved, monkeypatch):
     """What rounds otherwise cannot end with the same bits."""
     monkeypatch.setenv('OMP_NUM_THREADS', '77')
+    monkeypatch.setenv('MXNET_OMP_MAX_THREADS', '66')  # which prevails
     monkeypatch.setattr(mx, '__version__', '3.0')
     message = refusal(saved.parent)
     assert 'OMP_NUM_THREADS' in message and ', here 77' in message
+    assert 'MXNET_OMP_MAX_THREADS None, here 66' in message
     assert 'mxnet ' in message and ', here 3.0' in message
 
 
@@ -357,16 +351,14 @@ def test_other_json_is_refused(saved, content):
                                     [(3,), (2, 2), (1,)]], ids=str)
 def test_other_network_is_refused(saved, shapes):
     """No array is stretched to fit: not one of a single number either."""
-    checkpoint.start(saved.parent, 'section', {'seed': 0, 'lr': 0.1}, True)
-    params = [np.zeros(shape) for shape in shapes]
-    with pytest.raises(CheckpointError, match='does not fit the network of '
-                                              'training 1'):
-        next(checkpoint.epochs(3, [], None, partial(print, params)))
+    with saving(saved.parent, 'section', SETTINGS, True), pytest.raises(
+            CheckpointError, match='does not fit the network of training 1'):
+        next(epochs(3, [np.zeros(shape) for shape in shapes]))
 
 
 def test_other_gluon_network_is_refused(tmp_path):
     """Of another width or depth, before its shapes are known or after."""
-    def epochs(units, resume=False, inputs=0):
+    def train(units, resume=False, inputs=0):
         net = gluon.nn.HybridSequential()
         net.add(*(gluon.nn.Dense(n, in_units=inputs) for n in units))
         net.initialize()
@@ -376,16 +368,14 @@ def test_other_gluon_network_is_refused(tmp_path):
                 l = net(np.ones((2, 4))).sum()
             l.backward()
             trainer.step(1)
-        checkpoint.start(tmp_path, 'section', {'seed': 0}, resume)
-        return checkpoint.epochs(2, [], None, trainer)
-    list(epochs([4]))
+        with saving(tmp_path, 'section', {'seed': 0}, resume):
+            return list(experiment.current.epochs(2, [], trainer))
+    train([4])
     for units, inputs in ([5], 0), ([5], 4), ([4], 7), ([4, 4], 0), (
             [4, 4], 4):
-        forget()
         with pytest.raises(CheckpointError, match='does not fit'):
-            list(epochs(units, True, inputs))
-    forget()
-    assert list(epochs([4], True)) == []
+            train(units, True, inputs)
+    assert train([4], True) == []
 
 
 def test_half_written_file_of_a_killed_run_is_ignored(run, tmp_path):
@@ -398,14 +388,12 @@ def test_half_written_file_of_a_killed_run_is_ignored(run, tmp_path):
     assert not partial_file.exists()
 
 
-def test_another_edition_of_the_data_is_refused(tmp_path, monkeypatch):
+def test_another_edition_of_the_data_is_refused(tmp_path):
     """Told once the data is loaded; a section that has none is not asked."""
     def train(edition, resume=True):
-        forget()
-        checkpoint.start(tmp_path, 'section', {'seed': 0}, resume)
-        monkeypatch.setattr(checkpoint.fashion_mnist, 'edition', edition)
-        return list(checkpoint.epochs(2, [], None,
-                                      partial(print, [np.ones(1)])))
+        with saving(tmp_path, 'section', {'seed': 0}, resume), experiment.use(
+                edition=edition):
+            return list(epochs(2))
     assert train('2017-08-26', resume=False) == [1, 2]
     with pytest.raises(CheckpointError, match='is of another run: data '
                                               '2017-08-26, here 2017-08-31'):
@@ -421,33 +409,34 @@ def test_a_pipe_or_a_folder_in_its_place_is_no_checkpoint(tmp_path):
     (tmp_path / 'folder.checkpoint').mkdir()
     for name in ('pipe', 'folder'):
         for resume, message in ((True, 'there is no '), (False, 'is there')):
-            with pytest.raises(CheckpointError, match=message):
-                checkpoint.start(tmp_path, name, {}, resume)
+            with pytest.raises(CheckpointError, match=message), saving(
+                    tmp_path, name, {}, resume):
+                pass
 
 
 def test_a_running_run_keeps_others_out(saved):
-    """Two runs in one folder would overwrite each other's file."""
-    settings = {'seed': 0, 'lr': 0.1}
-    checkpoint.start(saved.parent, 'section', settings, resume=True)
-    first, checkpoint.current = checkpoint.current, None
-    assert 'another run is saving in ' in refusal(saved.parent)
-    with pytest.raises(CheckpointError, match='another run is saving in '):
-        checkpoint.start(saved.parent, 'other', settings)
-    os.close(first.lock)
-    checkpoint.start(saved.parent, 'other', settings)
+    """Two runs in one folder would overwrite each other's file.
+
+    Which file is there is asked of a folder that nobody else writes to.
+    """
+    with saving(saved.parent, 'section', SETTINGS, resume=True):
+        assert 'another run is saving in ' in refusal(saved.parent)
+        for section in ('other', 'section'):
+            with pytest.raises(CheckpointError, match='another run is saving'
+                               ), saving(saved.parent, section, SETTINGS):
+                pass
+    with saving(saved.parent, 'other', SETTINGS):
+        pass
 
 
 def test_says_where_it_goes_on(saved, tmp_path, capsys):
     """By epoch and training, or that nothing was trained yet."""
-    settings = {'seed': 0, 'lr': 0.1}
-    checkpoint.start(saved.parent, 'section', settings, resume=True)
-    assert capsys.readouterr().out == 'resumed after epoch 2 of training 1\n'
-    forget()
-    checkpoint.start(tmp_path / 'new', 'section', settings)
-    forget()
-    assert capsys.readouterr().out == ''
-    checkpoint.start(tmp_path / 'new', 'section', settings, resume=True)
-    assert capsys.readouterr().out == 'resumed before epoch 1\n'
+    for folder, resume, said in [
+            (saved.parent, True, 'resumed after epoch 2 of training 1\n'),
+            (tmp_path / 'new', False, ''),
+            (tmp_path / 'new', True, 'resumed before epoch 1\n')]:
+        with saving(folder, 'section', SETTINGS, resume):
+            assert capsys.readouterr().out == said
 
 
 def test_full_disk_leaves_the_last_checkpoint(run, tmp_path):
@@ -469,14 +458,11 @@ def test_full_disk_leaves_the_last_checkpoint(run, tmp_path):
 
 
 # A script that trains two networks with dropout in a moment.
-SCRIPT = '''"""A section."""
+SCRIPT = '''
 import hashlib, os, signal
 from pathlib import Path
-from gluon_mlp.run.options import BatchSize, LearningRate, NumEpochs, run
-from gluon_mlp import dropout
-from gluon_mlp.run import checkpoint
-from gluon_mlp.d2l.data import load_array
-from gluon_mlp.d2l.training import train_ch3
+from gluon_mlp.run.options import options
+from gluon_mlp import d2l, dropout
 from mxnet import gluon, np
 
 def kill_in(name, number):
@@ -492,29 +478,25 @@ def kill_in(name, number):
         return function(path, arg)
     setattr(Path, name, killing)
 
-def main(batch_size: BatchSize = 8, lr: LearningRate = 0.1,
-         num_epochs: NumEpochs = 10):
-    X, y = np.random.uniform(size=(30, 50)), np.arange(30) % 10
-    data_iter = load_array((X, y), batch_size)
-    digest = hashlib.sha256()
-    for _ in range(2):
-        net = dropout.get_net()
-        net.initialize()
-        trainer = gluon.Trainer(net.collect_params(), 'adam',
-                                {'learning_rate': lr})
-        history = train_ch3(net, data_iter, data_iter,
+if 'KILL' in os.environ:
+    name, number = os.environ['KILL'].split()
+    kill_in(name, int(number))
+num_epochs, lr, batch_size = options(dropout, 'num_epochs, lr, batch_size')
+X, y = np.random.uniform(size=(30, 50)), np.arange(30) % 10
+data_iter = d2l.load_array((X, y), 8)
+digest = hashlib.sha256()
+for _ in range(2):
+    net = dropout.get_net()
+    net.initialize()
+    trainer = gluon.Trainer(net.collect_params(), 'adam',
+                            {'learning_rate': 0.1})
+    history = d2l.train_ch3(net, data_iter, data_iter,
                             gluon.loss.SoftmaxCrossEntropyLoss(), num_epochs,
                             trainer)
-        digest.update(repr(history).encode())
-        for p in net.collect_params().values():
-            digest.update(p.data().asnumpy().tobytes())
-    print('end', digest.hexdigest())
-
-if __name__ == '__main__':
-    if 'KILL' in os.environ:
-        name, number = os.environ['KILL'].split()
-        kill_in(name, int(number))
-    run(main)
+    digest.update(repr(history).encode())
+    for p in net.collect_params().values():
+        digest.update(p.data().asnumpy().tobytes())
+print('end', digest.hexdigest())
 '''
 
 
@@ -523,12 +505,10 @@ def script(tmp_path):
     """Start SCRIPT with arguments; a process with text pipes."""
     (tmp_path / 'section.py').write_text(SCRIPT)
 
-    def start(*args, **env):
-        return subprocess.Popen(
-            [sys.executable, 'section.py', *map(str, args)], cwd=tmp_path,
-            env={**os.environ, 'PYTHONPATH': str(ROOT), **env}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    return start
+    def run(*args, **env):
+        return start(sys.executable, 'section.py', *args, cwd=tmp_path,
+                     env=script_environment(**env))
+    return run
 
 
 def ending(process):
@@ -553,7 +533,7 @@ def test_killed_within_a_save(script, tmp_path):
         assert line == (f'resumed after epoch {(number - 2) % 10} of '
                         f'training {1 + number // 10}\n')
         assert ending(process) == whole
-        assert os.listdir(tmp_path / folder) == ['section.checkpoint']
+        assert os.listdir(tmp_path / folder) == ['dropout.checkpoint']
 
 
 FILL = """
@@ -571,9 +551,9 @@ def test_really_full_disk(script, mounted, tmp_path):
     whole = ending(script('--checkpoint', 'whole'))
     ran = mounted(tmp_path / 'disk', 'size=8m', 'sh', '-c', FILL,
                   sys.executable, cwd=tmp_path,
-                  env={**os.environ, 'PYTHONPATH': str(ROOT)})
+                  env=script_environment())
     assert ran.returncode == 0
-    assert ('error: cannot save disk/section.checkpoint: No space left on '
+    assert ('error: cannot save disk/dropout.checkpoint: No space left on '
             'device; the one before is whole: mend this, then --resume\n'
             ) in ran.stderr and 'Traceback' not in ran.stderr
     out = ran.stdout.splitlines()
@@ -581,15 +561,23 @@ def test_really_full_disk(script, mounted, tmp_path):
     assert out[-1] == whole
 
 
-@pytest.mark.parametrize('folder', ['disk', 'disk/new'])
-def test_read_only_disk(script, mounted, tmp_path, folder):
+HERE = """
+import sys
+from scripts import script_here
+for folder in ('disk', 'disk/new'):
+    print(script_here('section.py', '--checkpoint', folder))
+"""
+
+
+def test_read_only_disk(script, mounted, tmp_path):
     """Found before training, in one line."""
-    ran = mounted(tmp_path / 'disk', 'ro', sys.executable, 'section.py',
-                  '--checkpoint', folder, cwd=tmp_path,
-                  env={**os.environ, 'PYTHONPATH': str(ROOT)})
-    assert ran.returncode in (1, 2) and ran.stdout == ''
-    assert len(ran.stderr.splitlines()) == 1 and folder in ran.stderr
-    assert 'Read-only' in ran.stderr or 'not writable' in ran.stderr
+    ran = mounted(tmp_path / 'disk', 'ro', sys.executable, '-c', HERE,
+                  cwd=tmp_path, env=script_environment())
+    assert ran.returncode == 0
+    assert ran.stdout == '(2, None)\n(1, None)\n'
+    first, second = without_mxnets_log(ran.stderr).splitlines()
+    assert 'not writable' in first and "'disk'" in first
+    assert 'Read-only' in second and "'disk/new'" in second
 
 
 @pytest.mark.slow
@@ -614,53 +602,56 @@ def test_killed_at_random_moments(script):
     assert (''.join(read) + out).splitlines()[-1] == whole
 
 
+TINY = '''
+from gluon_mlp.run.options import options
+from gluon_mlp import d2l, experiment, kaggle_house_price
+from mxnet import np
+batch_size, lr, num_epochs, submission = options(
+    kaggle_house_price, 'batch_size, lr, num_epochs, submission')
+for epoch in experiment.current.epochs(num_epochs, [],
+                                       d2l.Updater([np.ones(1)], lr)):
+    print(f'epoch {epoch}')
+'''
+
+
 @pytest.fixture
 def call(capsys, tmp_path, monkeypatch):
-    """Run a tiny `main` with arguments: exit code, stdout, stderr."""
-    def call(*args, main=None):
-        def training_main(batch_size: options.BatchSize = 256,
-                          lr: options.LearningRate = 0.1,
-                          num_epochs: options.NumEpochs = 2,
-                          path: options.Path = options.Path('a')):
-            for epoch in checkpoint.epochs(num_epochs, [], None,
-                                           partial(print, [np.ones(1)])):
-                print(f'epoch {epoch}')
+    """Run a tiny script with arguments: exit code, stdout, stderr."""
+    def call(*args, script=TINY):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, 'argv', ['section.py', *map(str, args)])
-        monkeypatch.setattr(sys.stdout, 'reconfigure', lambda **options: None,
-                            raising=False)
-        with pytest.raises(SystemExit) as error:
-            options.run(main or training_main)
-        forget()
-        return error.value.code, *capsys.readouterr()
+        monkeypatch.setattr(kaggle_house_price, 'num_epochs', 2)
+        (tmp_path / 'section.py').write_text(script)
+        code, _ = script_here(tmp_path / 'section.py', *args)
+        return code, *capsys.readouterr()
     return call
 
 
 def test_command_line_saves_and_resumes(call, tmp_path):
     """A folder is made; a path among the options is no hyperparameter."""
     assert call('--checkpoint', 'a/b') == (0, 'epoch 1\nepoch 2\n', '')
-    assert (tmp_path / 'a/b/section.checkpoint').exists()
-    assert call('--checkpoint', 'a/b', '--resume', '--path', 'other') == (
+    assert (tmp_path / 'a/b/kaggle_house_price.checkpoint').exists()
+    assert call('--checkpoint', 'a/b', '--resume', '--submission', 'c') == (
         0, 'resumed after epoch 2 of training 1\n', '')
 
 
 def test_nothing_is_saved_unasked(call, tmp_path):
     """Without the option no file appears."""
     assert call() == (0, 'epoch 1\nepoch 2\n', '')
-    assert [path.name for path in tmp_path.iterdir()] == ['figures']
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        'figures', 'section.py']
 
 
 @pytest.mark.parametrize('args, code, words', [
     (['--resume'], 2, '--resume needs --checkpoint DIR'),
-    (['--resume', '--checkpoint', 'none'], 1, 'there is no none/section'),
-    (['--checkpoint', 'made'], 1, 'made/section.checkpoint is there already'),
+    (['--resume', '--checkpoint', 'none'], 1, 'there is no none/kaggle'),
+    (['--checkpoint', 'made'], 1, 'house_price.checkpoint is there already'),
     (['--checkpoint', __file__], 2, 'is a file'),
     (['--checkpoint', __file__ + '/below'], 1, 'Not a directory'),
     (['--checkpoint', '/proc/none'], 1, 'No such file'),
     (['--checkpoint', 'made', '--resume', '--lr', '0.2'], 1,
-     'lr 0.1, here 0.2'),
+     'lr 5.0, here 0.2'),
     (['--checkpoint', 'made', '--resume', '--batch-size', '255'], 1,
-     'batch_size 256, here 255'),
+     'batch_size 64, here 255'),
     (['--checkpoint', 'made', '--resume', '--num-epochs', '3'], 1,
      'num_epochs 2, here 3'),
     (['--checkpoint', 'made', '--resume', '--seed', '1'], 1,
@@ -676,8 +667,34 @@ def test_what_cannot_be_is_one_line_before_training(call, args, code, words):
 
 def test_a_script_that_does_not_train_has_no_checkpoint(call):
     """There the option would promise what it does not do."""
-    code, out, err = call('--checkpoint', 'a', main=lambda: print('main'))
-    assert code == 2 and out == '' and '--checkpoint' in err
+    code, out, err = call('--checkpoint', 'a', script=TINY.replace(
+        'num_epochs, submission', 'submission'))
+    assert (code, out) == (2, '') and '--checkpoint' in err
+
+
+BARE = '''
+from gluon_mlp.run.options import options
+from gluon_mlp import d2l, kaggle_house_price
+from mxnet import gluon, np, npx
+npx.set_np()
+lr, num_epochs = options(kaggle_house_price, 'lr, num_epochs')
+w = np.ones((4, 2))
+w.attach_grad()
+data_iter = d2l.load_array((np.ones((6, 4)), np.arange(6) % 2), 3)
+d2l.train_ch3(lambda X: np.dot(X, w), data_iter, data_iter,
+              gluon.loss.SoftmaxCrossEntropyLoss(), num_epochs,
+              lambda batch_size: d2l.sgd([w], lr, batch_size))
+'''
+
+
+def test_a_bare_function_has_no_parameters_to_save(call):
+    """It trains alone; under --checkpoint one line says what to give."""
+    code, out, err = call(script=BARE)
+    assert (code, err) == (0, '') and out.count('epoch ') == 2
+    assert call('--checkpoint', 'a', script=BARE) == (
+        1, '', 'error: --checkpoint and launch need the parameters of the '
+        'updater: give train_ch3 a d2l.Updater(params, lr) or a '
+        'gluon.Trainer in place of a function\n')
 
 
 @pytest.mark.slow
@@ -691,9 +708,10 @@ def test_real_scripts_resume(run_script, real_data, tmp_path):
         'resumed after epoch 7 of training 4', *first.stdout.splitlines()]
 
 
-def test_workers_of_a_launch_are_refused(tmp_path, monkeypatch):
+def test_workers_of_a_launch_are_refused(tmp_path):
     """All of them would save in one place."""
-    monkeypatch.setattr(checkpoint.workers, 'launched', True)
-    with pytest.raises(CheckpointError, match='not for the workers'):
-        checkpoint.start(tmp_path, 'section', {})
+    with experiment.use(workers=SimpleNamespace(shared=True)), pytest.raises(
+            CheckpointError, match='not for the workers'):
+        with saving(tmp_path, 'section', {}):
+            pass
     assert list(tmp_path.iterdir()) == []

@@ -1,9 +1,7 @@
 """The comparison with the book: its numbers, its rules, and wrong ports."""
 import gluon_mlp  # noqa: F401  isort: skip  (before MXNet)
 
-import inspect
 import json
-import runpy
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -11,9 +9,10 @@ from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
+import click
 import numpy as onp
 import pytest
-from conftest import ROOT, without_mxnets_log
+from conftest import without_mxnets_log
 from gluon_mlp import (
     __main__,
     dropout,
@@ -23,20 +22,25 @@ from gluon_mlp import (
     underfit_overfit,
     weight_decay,
 )
-from gluon_mlp.compare import command, published, reproduce, rows
-from gluon_mlp.compare.control import PAIRS, control
+from gluon_mlp.compare import (
+    command,
+    control,
+    published,
+    reproduce,
+    rows,
+    terminal,
+)
 from gluon_mlp.compare.published import Quantity
 from gluon_mlp.compare.rows import Comparison, Control, Row, SourceText
 from gluon_mlp.d2l import data, training
-from gluon_mlp.errors import DataError
-from gluon_mlp.run import options
+from gluon_mlp.errors import DataError, NonFiniteLossError
+from gluon_mlp.sections import SECTIONS
+from house_tables import find_real_tables
 from mxnet import gluon, init
 from numpy.testing import assert_array_equal
 
 NAN = float('nan')
-COUNTS = {'mlp': 229, 'mlp_scratch': 29, 'mlp_concise': 29,
-          'underfit_overfit': 306, 'weight_decay': 164, 'dropout': 106,
-          'numerical_stability_and_init': 125, 'kaggle_house_price': 319}
+COUNTS = {s.slug: s.published for s in SECTIONS if s.published}
 
 
 def quantity(values, kind='converged', digits='curve', **kwargs):
@@ -48,11 +52,6 @@ def compare_section(section, runs, quick=False):
     n = command.number_of_runs(section, runs, quick)
     return command.compare_section(
         section, map(partial(reproduce.reproduce, section), range(n)))
-
-
-def compare_loops(section):
-    return [control(*pair, num_epochs=1) for pair in PAIRS
-            if pair[0] == section]
 
 
 # The published numbers
@@ -79,7 +78,7 @@ def test_quick_says_what_it_left_out():
     rows = [command.not_compared(q)
             for q in published.quantities('mlp_scratch', 5)]
     text = command.left_out(Comparison(rows, [], []), 3)
-    assert 'all but 3 of 8 shuffles, 15 numbers (epochs 6 to 10' in text
+    assert 'all but 3 of 8 shuffles, 15 numbers (the epochs after 5' in text
     assert 'shuffles' not in command.left_out(Comparison(rows, [], []), 8)
     assert command.left_out(Comparison([], [], []), 3) == 'nothing'
 
@@ -172,23 +171,6 @@ def test_on_a_log_axis_the_svgs_resolution_is_relative():
         rtol=1e-6)
 
 
-@pytest.mark.parametrize('slug, defaults', [
-    ('mlp_scratch', {'batch_size': 256, 'lr': 0.1, 'num_epochs': 10}),
-    ('mlp_concise', {'batch_size': 256, 'lr': 0.1, 'num_epochs': 10}),
-    ('underfit_overfit', {'batch_size': 10, 'lr': 0.01, 'num_epochs': 400,
-                          'num_epochs_overfit': 1500}),
-    ('weight_decay', {'batch_size': 5, 'lr': 0.003, 'num_epochs': 100}),
-    ('dropout', {'batch_size': 256, 'lr': 0.5, 'num_epochs': 10,
-                 'dropout1': 0.2, 'dropout2': 0.5}),
-    ('kaggle_house_price', {'k': 5, 'num_epochs': 100, 'lr': 5, 'wd': 0,
-                            'batch_size': 64})])
-def test_a_script_trains_as_the_book_and_compare_do(slug, defaults):
-    """What is compared is what a reader who runs the script gets."""
-    main = runpy.run_path(str(ROOT / 'chapters' / f'{slug}.py'))['main']
-    parameters = inspect.signature(main).parameters
-    assert {name: parameters[name].default for name in defaults} == defaults
-
-
 # The rules
 
 
@@ -218,7 +200,7 @@ def test_on_a_curve_a_chance_of_close_runs_does_not_count():
     _, same_std, half = rows.prediction_interval(runs, 0.05, curve=True)
     onp.testing.assert_allclose(std, spreads)
     onp.testing.assert_array_equal(same_std, std)
-    expected = [9, 3, 2, 2, 2, 4, 2]  # nothing narrower, only the fourth wider
+    expected = [9, 3, 2, 2, 2, 4, 2]  # only the fourth has changed
     onp.testing.assert_allclose(half / alone * spreads, expected)
 
 
@@ -280,7 +262,7 @@ def test_verdicts_and_counts(ours, shift, verdict, numbers):
     result = Comparison([row], [], [])
     assert result.counts() == result.counts('section') == numbers
     assert result.counts('another') == (0, 0, 0)
-    assert command.agrees(result) == (verdict != 'differs')
+    assert result.agrees == (verdict != 'differs')
 
 
 def test_a_section_without_its_data_is_neither_reproduced_nor_wrong(
@@ -292,9 +274,9 @@ def test_a_section_without_its_data_is_neither_reproduced_nor_wrong(
                         [])
     assert {row.verdict for row in result.rows} == {'not compared'}
     assert result.counts() == (319, 0, 0)
-    assert command.count_text(result) == (
+    assert terminal.count_text(result) == (
         '0 of 319 reproduced, 319 not compared')
-    assert command.agrees(result)
+    assert result.agrees and result.not_compared == ['kaggle_house_price']
     assert 'kaggle_house_price is not compared: no files' in (
         capsys.readouterr().err)
 
@@ -324,9 +306,9 @@ def test_a_control_or_a_source_text_that_differs_fails():
     near, far = (SourceText('what', 2 + half * factor, draws)
                  for factor in (0.999, 1.001))
     assert (near.below, SourceText('what', 2.5, draws).below) == (3, 2)
-    assert command.agrees(Comparison([], [good], [near]))
-    assert not command.agrees(Comparison([], [good, bad], [near]))
-    assert not command.agrees(Comparison([], [good], [near, far]))
+    assert Comparison([], [good], [near]).agrees
+    assert not Comparison([], [good, bad], [near]).agrees
+    assert not Comparison([], [good], [near, far]).agrees
 
 
 # The port as it is
@@ -394,11 +376,11 @@ def test_wrong_weight_decay_is_caught(monkeypatch, mutate, trained):
     """The half of 4.5 that the mutant leaves alone only draws."""
     nothing = NAN, [(NAN, NAN, NAN)] * 20
     if 'concise' in trained:
-        wrap(monkeypatch, weight_decay, 'train', lambda f, *args: (
-            weight_decay.init_params(args[-1]) and nothing))
+        wrap(monkeypatch, weight_decay, 'train', lambda f, *args, **kwargs: (
+            weight_decay.init_params(weight_decay.num_inputs) and nothing))
     else:
         wrap(monkeypatch, weight_decay, 'train_concise',
-             lambda f, *args: nothing)
+             lambda f, *args, **kwargs: nothing)
     mutate(monkeypatch)
     compared = compare_section('weight_decay', 3, quick=True)
     assert wrong(compared) == {f'{trained}/{name}' for name in (
@@ -437,8 +419,9 @@ def first_epoch(monkeypatch):
     It is the first epoch of the full run, and what it may differ by is, too:
     a number that differs here makes the full run fail.
     """
-    def train_ch3(f, net, train_iter, test_iter, loss, num_epochs, updater):
-        return (f(net, train_iter, test_iter, loss, 1, updater)
+    def train_ch3(f, net, train_iter, test_iter, loss, num_epochs, updater,
+                  quiet):
+        return (f(net, train_iter, test_iter, loss, 1, updater, quiet)
                 + [training.Epoch(NAN, NAN, NAN)] * (num_epochs - 1))
 
     wrap(monkeypatch, training, 'train_ch3', train_ch3)
@@ -491,18 +474,131 @@ def test_the_first_epoch_is_the_published_one(real_data, monkeypatch):
     assert wrong(compare_section('mlp_concise', 8)) == set()
 
 
-def swap_dropouts(monkeypatch):
-    wrap(monkeypatch, dropout, 'net',
-         lambda f, X, params, p1, p2: f(X, params, p2, p1))
-    wrap(monkeypatch, dropout, 'get_net', lambda f, p1, p2: f(p2, p1))
+# The control
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('section, trainings', [
+    ('mlp_scratch', 1), ('mlp_concise', 1), ('underfit_overfit', 3),
+    ('weight_decay', 4), ('dropout', 2), ('kaggle_house_price', 6)])
+def test_the_books_code_trains_the_same_weights(real_data, section,
+                                                trainings):
+    """From the same seed, for an epoch of each training."""
+    if section == 'kaggle_house_price' and find_real_tables() is None:
+        pytest.skip('the house price tables are not at hand')
+    found = control.control(section, num_epochs=1)
+    assert [c.agrees for c in found] == [True] * trainings, found
+
+
+def test_a_hyperparameter_that_is_not_the_books_differs(monkeypatch):
+    """The book's code has constants of its own."""
+    monkeypatch.setattr(weight_decay, 'lambd', 3.1)
+    assert {c.what: c.agrees for c in control.control('weight_decay', 1)} == {
+        'scratch_lambd_0': True, 'scratch_lambd_3': False,
+        'concise_wd_0': True, 'concise_wd_3': False}
 
 
 @pytest.mark.slow
 def test_swapped_dropout_probabilities_are_caught(real_data, monkeypatch):
-    """By the book's own loop, within one epoch."""
-    assert [c.agrees for c in compare_loops('dropout')] == [True, True]
-    swap_dropouts(monkeypatch)
-    assert [c.agrees for c in compare_loops('dropout')] == [False, False]
+    """By the book's own code, within one epoch."""
+    wrap(monkeypatch, dropout, 'net',
+         lambda f, X, params: f(X, params, dropout.dropout2,
+                                dropout.dropout1))
+    wrap(monkeypatch, dropout, 'get_net',
+         lambda f: f(dropout.dropout2, dropout.dropout1))
+    assert [c.agrees for c in control.control('dropout', 1)] == [False, False]
+
+
+PROCESS = """
+import sys
+from gluon_mlp.compare import book
+from mxnet import nd
+from mxnet.optimizer import optimizer
+print(*(name for name in sys.modules if name.startswith('gluon_mlp.')))
+print(getattr(optimizer, 'multi_sgd_update', None)
+      is getattr(nd, 'multi_sgd_update', None))
+"""
+
+
+def test_the_books_code_runs_on_mxnet_as_it_is():
+    """Of ours it imports what makes MXNet run and finds the data."""
+    ran = subprocess.run([sys.executable, '-c', PROCESS], text=True,
+                         capture_output=True, check=False,
+                         env=control._environment())
+    ours, unpatched = ran.stdout.splitlines()
+    assert {name[len('gluon_mlp.'):] for name in ours.split()} == {
+        'compare', 'compare.book', 'errors', 'files', 'machine',
+        'machine.compat'}
+    assert unpatched == 'True'
+
+
+def test_the_books_code_has_mxnets_settings_and_our_threads(monkeypatch):
+    """The threads decide in which order a product is summed."""
+    monkeypatch.setenv('GLUON_MLP_CHOSEN', 'OMP_NUM_THREADS GOMP_SPINCOUNT')
+    monkeypatch.setenv('OMP_NUM_THREADS', '3')
+    monkeypatch.setenv('GOMP_SPINCOUNT', '7')
+    env = control._environment()
+    assert env['GLUON_MLP_UNTUNED'] and env['OMP_NUM_THREADS'] == '3'
+    assert 'GOMP_SPINCOUNT' not in env
+
+
+TRAINING = [onp.array([[1, 0.5], [2, 0.25]]), onp.array([3.0, -4.0])]
+
+
+@pytest.mark.parametrize('ours, agrees, said', [
+    (TRAINING, True, 'after 2 epochs: histories differ by 0, weights by 0'),
+    ([TRAINING[0], onp.array([3.0, -3.999])], False, 'weights by 0.00025'),
+    ([TRAINING[0] * 1.001, TRAINING[1]], False, 'histories differ by 0.001'),
+    ([TRAINING[0] * [1, NAN], TRAINING[1]], False, 'histories differ by nan'),
+    ([TRAINING[0], TRAINING[1] * NAN], False, 'weights by nan'),
+    (TRAINING[:1], False, 'arrays of shapes [(2, 2)], and the book has '
+                          '[(2, 2), (2,)]'),
+    ([TRAINING[0], onp.ones(3)], False, '[(2, 2), (3,)], and the book has')])
+def test_a_control_says_what_differs(monkeypatch, ours, agrees, said):
+    """A share of the largest weight; no number is no agreement."""
+    monkeypatch.setattr(control, 'our_trainings', lambda *args: [ours])
+    monkeypatch.setattr(control, 'book_trainings',
+                        lambda *args: {'scratch': TRAINING})
+    found, = control.control('mlp_scratch')
+    assert found.agrees == agrees and said in terminal.control_text(found)
+
+
+def test_a_training_too_many_is_told(monkeypatch):
+    monkeypatch.setattr(control, 'our_trainings',
+                        lambda *args: [TRAINING, TRAINING])
+    monkeypatch.setattr(control, 'book_trainings',
+                        lambda *args: {'scratch': TRAINING})
+    found, = control.control('mlp_scratch')
+    assert found.reason == '2 trainings, and the book has 1'
+
+
+@pytest.mark.parametrize('error, reason', [
+    (NonFiniteLossError('the loss is nan'), 'the loss is nan'),
+    (ValueError('shapes\nof arrays'), 'ValueError: shapes')])
+def test_a_training_of_ours_that_fails_is_told(monkeypatch, error, reason):
+    """The other sections are compared."""
+    def reproduce(*args, **kwargs):
+        raise error
+    monkeypatch.setattr(control, 'reproduce', reproduce)
+    found, = control.control('mlp_scratch')
+    assert not found.agrees and found.reason == reason
+
+
+@pytest.mark.parametrize('script, said', [
+    ('exit 3', '3'), ('echo "KeyError: 4" >&2; exit 1', '1: KeyError: 4'),
+    ('kill -9 $$', '-9'), ('echo garbage', None)])
+def test_a_process_of_the_books_code_that_fails_is_told(monkeypatch, tmp_path,
+                                                        script, said):
+    (tmp_path / 'python').write_text(f'#!/bin/sh\n{script}\n')
+    (tmp_path / 'python').chmod(0o755)
+    monkeypatch.setattr(control.sys, 'executable', tmp_path / 'python')
+    monkeypatch.setattr(control, 'our_trainings', lambda *args: [])
+    found, = control.control('mlp_scratch')
+    text = terminal.control_text(found)
+    assert not found.agrees and text.startswith(
+        "control mlp_scratch: the book's own code cannot be compared: "
+        + (f'its process ended with exit code {said}' if said else ''))
+    assert not said or text.endswith(said)
 
 
 # The command
@@ -527,32 +623,45 @@ def test_the_command_compares_a_section_and_reports(real_data, tmp_path):
     assert json.loads((tmp_path / 'new' / 'compare.json').read_text('utf-8'))
 
 
-@pytest.fixture
-def run_command(monkeypatch, tmp_path, capsys):
+def run_command(section, folder):
     """Run `compare --section SECTION` in this process: its exit code."""
-    def run(section):
-        monkeypatch.setattr(sys, 'argv', [
-            'gluon_mlp', 'compare', '--section', section, '--quick',
-            '--report', str(tmp_path / 'new')])
-        return options.exit_code(__main__.app), capsys.readouterr()
-    return run
+    return __main__.app(['compare', '--section', section, '--quick',
+                         '--report', str(folder)], standalone_mode=False)
 
 
-def test_a_section_without_published_numbers_is_one_line(run_command,
-                                                         tmp_path):
-    code, (out, err) = run_command('nonsense')
-    assert (code, out, err.count('\n')) == (2, '', 1)
-    assert err.startswith('error: ')
-    assert "'nonsense'" in err and 'mlp_scratch' in err
+@pytest.mark.parametrize('section, said', [
+    ('nonsense', "no section 'nonsense'"),
+    ('4.7', 'section 4.7 has no published numbers; choose one of mlp, ')])
+def test_a_section_without_published_numbers_is_refused(tmp_path, section,
+                                                        said):
+    with pytest.raises(click.BadParameter, match=said):
+        run_command(section, tmp_path / 'new')
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_activation_ends_with_exit_code_1(real_data, monkeypatch,
-                                                  run_command):
+                                                  capsys, tmp_path):
     wrap(monkeypatch, mlp, 'tanh', lambda f, x: f(x) * 1.0001)
     # Processes of their own would not see it.
-    monkeypatch.setattr(command, 'workers', lambda: nullcontext(map))
-    code, (out, _) = run_command('mlp')
-    assert code == 1
-    assert [line.split()[1] for line in out.splitlines()
+    monkeypatch.setattr(command, 'processes', lambda: nullcontext(map))
+    assert run_command('4.1', tmp_path / 'new') == 1
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()
             if 'differs' in line] == ['tanh', 'grad']  # the second: of tanh
+
+
+def test_a_control_that_fails_is_a_line_and_exit_code_1(
+        real_data, monkeypatch, capsys, tmp_path):
+    """The rows are compared, and the report is written."""
+    monkeypatch.setattr(command, 'processes', lambda: nullcontext(map))
+    monkeypatch.setattr(reproduce, 'reproduce', lambda *args, num_epochs: {
+        q.what: onp.nan_to_num(q.values)
+        for q in published.quantities('mlp_scratch', num_epochs)})
+    monkeypatch.setattr(control, 'our_trainings', lambda *args: [TRAINING])
+    monkeypatch.setattr(control, 'book_trainings',
+                        lambda *args: {'scratch': TRAINING[:1]})
+    assert run_command('4.2', tmp_path / 'new') == 1
+    out = capsys.readouterr().out
+    assert 'mlp_scratch: 14 of 14 reproduced' in out
+    assert ("control mlp_scratch scratch: the book's own code cannot be "
+            'compared: arrays of shapes') in out
+    assert (tmp_path / 'new' / 'index.html').exists()

@@ -1,4 +1,5 @@
 """MXNet on a machine of today: its import, and its threads."""
+import json
 import os
 import subprocess
 import sys
@@ -8,32 +9,40 @@ import numpy as np
 import pytest
 from gluon_mlp.machine import compat
 
-ADD = 'print(mxnet.np.ones(2) + 1)'
-OMP = ('import ctypes; '
-       'print(ctypes.CDLL("libgomp.so.1").omp_get_max_threads())')
+# What a process has in the end, however the modules are imported.
+TELL = """
+import ctypes, json, mxnet
+from mxnet import optimizer
+updater = optimizer.get_updater(optimizer.create('sgd'))
+print(json.dumps({
+    'sum': (mxnet.np.ones(2) + 1).tolist(),
+    'threads': ctypes.CDLL('libgomp.so.1').omp_get_max_threads(),
+    'several at once': updater.aggregate_updates}))
+"""
+USERS = {'OMP_NUM_THREADS': '3', compat.UPDATES: '4'}
 
 
 def run_python(code, **environment):
     """What `code` prints in a fresh process, without thread settings."""
     env = {name: value for name, value in os.environ.items()
-           if name not in ('OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS',
-                           'GOMP_SPINCOUNT', 'OMP_WAIT_POLICY',
-                           'MXNET_OPTIMIZER_AGGREGATION_SIZE')}
+           if name not in (*compat.THREADS, compat.UPDATES, compat.CHOSEN)}
     return subprocess.run([sys.executable, '-c', code], check=True, text=True,
                           stdout=subprocess.PIPE, env={**env, **environment}
                           ).stdout.strip()
 
 
-@pytest.mark.parametrize('imports', [
-    'import gluon_mlp, mxnet', 'import gluon_mlp, numpy, mxnet',
-    'import numpy, gluon_mlp, mxnet'])
-def test_mxnet_computes_whatever_is_imported_before(imports):
-    assert run_python(f'{imports}; {ADD}') == '[2. 2.]'
+@pytest.fixture(scope='module')
+def told():
+    """What a process tells without settings, and one with the user's."""
+    return {name: json.loads(run_python(imports + TELL, **users))
+            for name, imports, users in [
+                ('chosen', 'import gluon_mlp; from d2l import mxnet', {}),
+                ("the user's", 'import numpy, gluon_mlp', USERS)]}
 
 
-def test_books_own_package_imports():
-    code = 'import gluon_mlp; from d2l import mxnet; print(mxnet.train_ch3)'
-    assert 'function train_ch3' in run_python(code)
+def test_mxnet_computes_whatever_is_imported_before(told):
+    """And the book's own package can be imported."""
+    assert [process['sum'] for process in told.values()] == [[2, 2]] * 2
 
 
 def test_numpy_bool_is_pythons_again_or_numpy_2s_own():
@@ -47,15 +56,10 @@ def test_missing_setuptools_is_named(monkeypatch):
         compat._restore_distutils()
 
 
-def test_mxnet_takes_all_usable_processors():
+def test_mxnet_takes_all_usable_processors_or_the_users_number(told):
     """Left alone it takes half of them."""
-    threads = run_python(f'import gluon_mlp, mxnet; {OMP}')
-    assert int(threads) == compat.usable_processors()
-
-
-def test_users_number_of_threads_is_kept():
-    code = f'import gluon_mlp, mxnet; {OMP}'
-    assert run_python(code, OMP_NUM_THREADS='3') == '3'
+    assert told['chosen']['threads'] == compat.usable_processors()
+    assert told["the user's"]['threads'] == 3
 
 
 @pytest.mark.parametrize('name', ['OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS'])
@@ -88,61 +92,52 @@ def test_idle_threads_spin_briefly_unless_the_user_says_how(users, spin):
 
 @pytest.mark.skipif(not version('mxnet').startswith('1.'),
                     reason='MXNet 2 updates one by one anyway')
-@pytest.mark.parametrize('users, several', [
-    ({}, 'False'), ({'MXNET_OPTIMIZER_AGGREGATION_SIZE': '4'}, 'True')])
-def test_parameters_are_updated_one_by_one_unless_the_user_says_how(users,
-                                                                    several):
-    code = ("import gluon_mlp; from mxnet import optimizer as o; "
-            "print(o.get_updater(o.create('sgd')).aggregate_updates)")
-    assert run_python(code, **users) == several
+def test_parameters_are_updated_one_by_one_unless_the_user_says_how(told):
+    assert told['chosen']['several at once'] is False
+    assert told["the user's"]['several at once'] is True
+
+
+SETTINGS = """
+import os
+was = dict(os.environ)
+import gluon_mlp
+from gluon_mlp.machine import compat
+print(*{name for name in os.environ if os.environ[name] != was.get(name)},
+      compat.users_environment() == was)
+"""
+
+
+def test_what_is_chosen_is_not_handed_on():
+    """Users' variables are; a process of ours may choose for its own."""
+    *names, same = run_python(SETTINGS, GOMP_SPINCOUNT='7').split()
+    assert {*names} == {'OMP_NUM_THREADS', compat.UPDATES, compat.CHOSEN}
+    assert same == 'True'
+
+
+@pytest.mark.parametrize('mxnet, cpuinfo, kernels', [
+    ('2.0.0b1', 'vendor_id : AuthenticAMD\nflags : fpu avx2', 'Zen'),
+    ('2.0.0b1', 'vendor_id : AuthenticAMD\nflags : fpu', None),
+    ('2.0.0b1', 'vendor_id : GenuineIntel\nflags : fpu avx2', None),
+    ('1.9.1', 'vendor_id : AuthenticAMD\nflags : fpu avx2', None)])
+def test_mxnet_2_takes_amds_processors_for_what_they_are(
+        mxnet, cpuinfo, kernels, monkeypatch, tmp_path):
+    """Its OpenBLAS is told the kernels, unless the user has done so."""
+    (tmp_path / 'cpuinfo').write_text(cpuinfo)
+    is_amd = compat._is_amd_with_avx2
+    monkeypatch.setattr(compat, 'version', lambda name: mxnet)
+    monkeypatch.setattr(compat, '_is_amd_with_avx2',
+                        lambda: is_amd(tmp_path / 'cpuinfo'))
+    monkeypatch.setattr(os, 'environ', {})
+    compat.prepare()
+    assert os.environ.get('OPENBLAS_CORETYPE') == kernels
+    os.environ['OPENBLAS_CORETYPE'] = 'Haswell'
+    compat.prepare()
+    assert os.environ['OPENBLAS_CORETYPE'] == 'Haswell'
 
 
 def test_untuned_leaves_the_settings_to_mxnet():
     """As `bench` runs the book's code: no variable is set."""
-    code = ("import os; was = dict(os.environ); import gluon_mlp.d2l.training; "
-            "print({name for name in os.environ if os.environ[name] != "
-            "was.get(name) and name.startswith(('OMP', 'GOMP', 'MXNET'))})")
-    assert run_python(code, GLUON_MLP_UNTUNED='1') == 'set()'
-    assert 'OMP_NUM_THREADS' in run_python(code)
-
-
-UPDATE = """
-import hashlib, sys
-import gluon_mlp.d2l.training
-from mxnet import autograd, gluon, init, nd, np, npx
-npx.set_np()
-calls, sgd_update = [], nd.sgd_update
-nd.sgd_update = lambda *args, **kwargs: (calls.append(1),
-                                         sgd_update(*args, **kwargs))
-for options in ({}, {'wd': 3}, {'momentum': 0.9}, {'clip_gradient': 0.01}):
-    net = gluon.nn.Dense(7, in_units=143)
-    net.initialize(init.Normal(1))
-    params = net.collect_params()
-    trainer = gluon.Trainer(params, 'sgd', {'learning_rate': 0.1, **options})
-    for step in range(2):
-        with autograd.record():
-            l = net(np.random.normal(size=(5, 143)))
-        l.backward()
-        trainer.step(5)
-    print(options, *(hashlib.sha1(param.data().asnumpy()).hexdigest()
-                     for param in params.values()))
-print(len(calls), file=sys.stderr)
-"""
-
-
-@pytest.mark.skipif(not version('mxnet').startswith('1.'),
-                    reason='MXNet 2 updates one by one anyway')
-def test_single_updates_give_the_same_bits():
-    """As MXNet's own, with weight decay, momentum and clipping, too."""
-    tuned, untuned = (subprocess.run(
-        [sys.executable, '-c', UPDATE], check=True, text=True,
-        capture_output=True, env={**os.environ, 'OMP_NUM_THREADS': '1', **env})
-        for env in ({}, {'GLUON_MLP_UNTUNED': '1'}))
-    assert tuned.stdout == untuned.stdout and 'wd' in tuned.stdout
-    # 2 parameters, 2 steps, plain and clipped.
-    assert (tuned.stderr, untuned.stderr) == ('8\n', '0\n')
-
-
+    assert run_python(SETTINGS, GLUON_MLP_UNTUNED='1') == 'True'
 CGROUPS = {  # lines of /proc/self/cgroup, files, processors out of 8
     'version 2, own group': ('0::/a/b', {'a/b/cpu.max': '300000 100000'}, 3),
     'version 2, a parent': ('0::/a/b', {'a/b/cpu.max': 'max 100000',

@@ -1,10 +1,10 @@
 """The iterators give what the book's `DataLoader` gives."""
 import numpy as onp
 import pytest
-from gluon_mlp.d2l import fashion_mnist
 from gluon_mlp.d2l.data import (
     ArrayIter,
     get_fashion_mnist_labels,
+    in_chunks,
     load_array,
     load_data_fashion_mnist,
     synthetic_data,
@@ -65,6 +65,18 @@ def test_a_batch_is_not_a_view_of_the_data():
     assert (X == 1).all()
 
 
+def test_memory_is_shared_with_read_only_arrays_alone():
+    """Many iterators keep Fashion-MNIST once; other arrays are copied."""
+    X = onp.ones((4, 2), onp.float32)
+    own, = ArrayIter([X], 2, shuffle=False).arrays
+    X.flags.writeable = False
+    shared, = ArrayIter([X], 2, shuffle=False).arrays
+    again, = ArrayIter([shared], 2, shuffle=True).arrays
+    X.flags.writeable = True
+    X[:] = 3
+    assert (own == 1).all() and (shared == 3).all() and again is shared
+
+
 @pytest.mark.parametrize('arrays, batch_size, message', [
     ([onp.ones(3)], 0, 'batch_size is 0'),
     ([onp.ones(3)], -1, 'batch_size is -1'),
@@ -77,14 +89,16 @@ def test_wrong_arguments(arrays, batch_size, message):
 
 
 @pytest.mark.parametrize('batch_size, sizes', [
-    (256, [4096, 904]), (4500, [4500, 500])])
+    (256, [2048, 2048, 904]), (4500, [4500, 500])])
 def test_chunks_have_the_same_examples(batch_size, sizes):
     """In the same order, in larger batches; the iterator keeps its own."""
     data_iter = ArrayIter([onp.arange(5000)], batch_size, shuffle=False)
-    chunks = [X.asnumpy() for X, in data_iter.in_chunks()]
+    chunks = [X.asnumpy() for X, in in_chunks(data_iter)]
     assert [len(X) for X in chunks] == sizes
     assert onp.concatenate(chunks).tolist() == list(range(5000))
     assert len(next(iter(data_iter))[0]) == batch_size
+    batches = [(X,) for X, in data_iter]
+    assert in_chunks(batches) is batches  # no iterator of ours
 
 
 def test_synthetic_data_is_linear_with_small_noise():
@@ -129,14 +143,3 @@ def test_labels_have_the_published_names():
             == d2l.get_fashion_mnist_labels(labels))
     assert get_fashion_mnist_labels(np.array([9, 0])) == ['ankle boot',
                                                           't-shirt']
-
-
-def test_importing_loads_no_data():
-    """`load` is called by nobody before it is needed."""
-    import subprocess
-    import sys
-    code = ('from gluon_mlp.d2l import data, fashion_mnist; '
-            'print(fashion_mnist.load.cache_info().currsize)')
-    out = subprocess.run([sys.executable, '-c', code], check=True, text=True,
-                         capture_output=True)
-    assert out.stdout == '0\n' and fashion_mnist.load.cache_info()

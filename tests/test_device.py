@@ -1,18 +1,19 @@
 """A device is tried before it is used; several share each batch."""
 import re
-import runpy
 import subprocess
+from types import SimpleNamespace
 
 import mxnet as mx
 import numpy as onp
 import pytest
 from conftest import ROOT
-from gluon_mlp import mlp_concise
-from gluon_mlp.d2l import plot, training
+from gluon_mlp import experiment, mlp_concise
+from gluon_mlp.d2l import training
 from gluon_mlp.d2l.data import ArrayIter
 from gluon_mlp.errors import DeviceError
 from gluon_mlp.run import device
 from mxnet import gluon, init, np
+from scripts import script_here
 
 CPUS = [mx.cpu(i) for i in range(3)]  # they stand for GPUs here
 
@@ -160,35 +161,39 @@ def test_too_few_gpus(one_gpu):
         device.get_devices(2)
 
 
-def test_a_worker_of_a_launch_has_one_device(monkeypatch):
-    monkeypatch.setattr(device.workers, 'launched', True)
-    with pytest.raises(DeviceError, match='launch .*leave out --num-gpus'):
+def test_a_worker_of_a_launch_has_one_device():
+    with experiment.use(workers=SimpleNamespace(shared=True)), pytest.raises(
+            DeviceError, match='launch .*leave out --num-gpus'):
         device.get_devices(2)
+
+
+SCRIPT = ROOT / 'chapters' / 'mlp_concise.py'
 
 
 @pytest.mark.parametrize('args, said', [
     ([], '--num-gpus needs --device gpu'),
     (['--device', 'gpu', '--checkpoint', 'kept'],
      '--checkpoint is for one device'),
-    (['--num-gpus', '0'], "--num-gpus': 0 is not in the range")])
-def test_several_gpus_with_other_options(run_script, args, said):
+    (['--num-gpus', '0'], "--num-gpus': '0' is not an integer from 1 to")])
+def test_several_gpus_with_other_options(capsys, args, said):
     """What does not go together is one line and exit code 2."""
-    ran = run_script('mlp_concise', '--num-gpus', 2, *args)
-    assert ran.returncode == 2 and ran.stdout == ''
-    assert len(ran.stderr.splitlines()) == 1 and said in ran.stderr
+    assert script_here(SCRIPT, '--num-gpus', 2, *args)[0] == 2
+    out, err = capsys.readouterr()
+    assert out == '' and len(err.splitlines()) == 1 and said in err
 
 
 def test_script_of_4_3_on_several_devices(monkeypatch, capsys, real_data,
                                           tmp_path):
     """It prints the losses and accuracies that it does on one device."""
-    monkeypatch.setattr(device, 'get_devices', lambda n: CPUS[:n])
-    monkeypatch.setattr(plot, 'folder', tmp_path)
-    main = runpy.run_path(str(ROOT / 'chapters/mlp_concise.py'))['main']
     printed = []
-    for num_gpus in (1, 2):
-        training.seed(0)
-        main(num_epochs=1, num_gpus=num_gpus)
-        line, = re.findall('epoch 1: .*', capsys.readouterr().out)
+    for devices in (CPUS[:1], CPUS[:2]):
+        monkeypatch.setattr(device, 'get_devices',
+                            lambda n, devices=devices: devices)
+        code, _ = script_here(SCRIPT, '--num-epochs', 1, '--figures',
+                              tmp_path)
+        out, err = capsys.readouterr()
+        assert (code, err) == (0, '')
+        line, = re.findall('epoch 1: .*', out)
         printed.append([float(number) for number in
                         re.findall(r'\d\.\d{4}', line)])
     assert len(printed[0]) == 3

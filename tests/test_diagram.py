@@ -1,8 +1,13 @@
-"""Network diagrams: the right units, names and connections."""
+"""Diagrams: the right units, names and connections."""
 import pytest
-from gluon_mlp.d2l.diagram import draw_dropout, draw_network, layer_titles
+from gluon_mlp.d2l.diagram import (
+    draw_computational_graph,
+    draw_dropout,
+    draw_network,
+    layer_titles,
+)
 from matplotlib import pyplot as plt
-from matplotlib.patches import Circle, FancyArrowPatch
+from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
 MLP = [('x', 4), ('h', 5), ('o', 3)]  # figure 4.1.1
 
@@ -13,9 +18,11 @@ def circles(axes):
 
 
 def connections(axes):
-    """Pairs of names: of the circles whose centres an arrow joins."""
-    at = {circle.center: name for name, circle in circles(axes).items()}
-    return {(at[arrow._posA_posB[0]], at[arrow._posA_posB[1]])
+    """The names that arrows join, in pairs."""
+    at = {tuple(patch.get_center()): patch.get_label()
+          for patch in axes.patches
+          if isinstance(patch, (Circle, Rectangle))}
+    return {tuple(at[tuple(place)] for place in arrow._posA_posB)
             for arrow in axes.patches if isinstance(arrow, FancyArrowPatch)}
 
 
@@ -119,3 +126,18 @@ def test_unknown_dropped_unit_is_named():
 def test_single_layer_is_no_network():
     with pytest.raises(ValueError, match='two layers or more'):
         draw_network([('x', 4)])
+
+
+def test_a_graph_joins_each_operator_with_its_inputs_and_output():
+    axes = draw_computational_graph(
+        {'a': (0, 0), 'b': (1, 1), 'c': (2, 0)},
+        [(r'\times', (1, 0), ['a', 'b'], 'c')])
+    assert connections(axes) == {('a', r'\times'), ('b', r'\times'),
+                                 (r'\times', 'c')}
+    assert set(circles(axes)) == {r'\times'}
+
+
+def test_a_graph_refuses_an_unknown_variable():
+    with pytest.raises(ValueError, match=r'no such variables at \+: b, c'):
+        draw_computational_graph({'a': (0, 0)},
+                                 [('+', (1, 0), ['a', 'b'], 'c')])

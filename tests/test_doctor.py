@@ -2,9 +2,9 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from gluon_mlp import doctor
 from gluon_mlp.d2l import fashion_mnist
 from gluon_mlp.machine import preflight
@@ -20,7 +20,7 @@ def cuda(monkeypatch):
     monkeypatch.setattr(doctor, 'mxnet_wheels', lambda: ['mxnet-cu112'])
     monkeypatch.setattr(doctor, 'mxnet_facts', lambda: FACTS)
     monkeypatch.setattr(doctor, 'missing_libraries', lambda library: [])
-    monkeypatch.setattr(doctor, 'nvidia_gpus', lambda: [])
+    monkeypatch.setattr(doctor, 'nvidia_gpus', list)
 
 
 def broken_import(folder, name, error):
@@ -33,7 +33,7 @@ def broken_import(folder, name, error):
 def run_doctor(env):
     return subprocess.run([sys.executable, '-m', 'gluon_mlp', 'doctor'],
                           env=env, capture_output=True, text=True,
-                          cwd=Path(__file__).parent.parent, check=False)
+                          cwd=ROOT, check=False)
 
 
 def line(ran, what):
@@ -85,17 +85,17 @@ def test_without_mxnet(tmp_path, error, said):
 def test_mxnet_that_crashes(monkeypatch):
     """A crash of the process that tries MXNet is no crash of the doctor."""
     monkeypatch.setattr(doctor, 'FACTS', 'import os; os.abort()')
-    found = doctor.mxnet()[0]
+    found = doctor.check_mxnet()[0]
     assert found.found.endswith('exit code -6') and found.mend
 
 
 def test_no_mxnet_and_two(monkeypatch):
     """Two wheels of MXNet overwrite each other's files."""
-    monkeypatch.setattr(doctor, 'mxnet_wheels', lambda: [])
-    assert doctor.mxnet()[0].found == 'not installed'
+    monkeypatch.setattr(doctor, 'mxnet_wheels', list)
+    assert doctor.check_mxnet()[0].found == 'not installed'
     monkeypatch.setattr(doctor, 'mxnet_wheels',
                         lambda: ['mxnet', 'mxnet-cu112'])
-    assert mend_of(doctor.mxnet()).startswith(
+    assert mend_of(doctor.check_mxnet()).startswith(
         'pip uninstall mxnet mxnet-cu112,')
 
 
@@ -106,7 +106,7 @@ def test_the_package_of_each_cuda_library(cuda, monkeypatch):
         'libcufft.so.10', 'libcublas.so.11', 'libcublasLt.so.11',
         'libcusolver.so.11', 'libcurand.so.10', 'libnvrtc.so.11.2',
         'libnvToolsExt.so.1'])
-    found = doctor.cuda_libraries('mxnet-cu112')
+    found = doctor.check_cuda_libraries('mxnet-cu112')
     assert 'libcufft.so.10' in found.found
     assert found.mend == (
         "pip install 'nvidia-cudnn-cu11<9' nvidia-nccl-cu11 "
@@ -125,14 +125,14 @@ def test_cuda_libraries_that_the_loader_does_not_look_for(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(doctor, 'missing_libraries', lambda library: [
         'libcublas.so.11', 'libcublasLt.so.11'])
-    assert doctor.cuda_libraries('mxnet-cu112').mend == (
+    assert doctor.check_cuda_libraries('mxnet-cu112').mend == (
         f'export LD_LIBRARY_PATH={folder}')
 
 
 def test_no_driver(cuda, monkeypatch):
     monkeypatch.setattr(doctor, 'missing_libraries',
                         lambda library: ['libcuda.so.1', 'libcudnn.so.8'])
-    assert doctor.cuda_libraries('mxnet-cu112').mend == (
+    assert doctor.check_cuda_libraries('mxnet-cu112').mend == (
         "install NVIDIA's driver; or pip uninstall mxnet-cu112, then pip "
         'install mxnet==1.9.1 for the CPU')
 
@@ -153,41 +153,60 @@ def test_gpus_each_by_the_kernel_that_it_ran(cuda, monkeypatch):
                         lambda: ['NVIDIA A100, 8.0', 'NVIDIA H200, 9.0'])
     monkeypatch.setattr(doctor, 'mxnet_facts', lambda: {
         **FACTS, 'gpus': [None, 'no kernel image is available']})
-    found = doctor.mxnet()[-1]
+    found = doctor.check_mxnet()[-1]
     assert found.found == ('NVIDIA A100, 8.0: a kernel ran; NVIDIA H200, '
                            '9.0: no kernel image is available')
     assert 'up to 8.9' in found.mend
 
 
 def test_no_gpu_is_wrong_for_a_gpu_package_only(cuda, monkeypatch):
-    assert 'pip uninstall mxnet-cu112' in mend_of(doctor.mxnet())
+    assert 'pip uninstall mxnet-cu112' in mend_of(doctor.check_mxnet())
     monkeypatch.setattr(doctor, 'mxnet_wheels', lambda: ['mxnet'])
-    assert not any(f.mend for f in doctor.mxnet())
+    assert not any(f.mend for f in doctor.check_mxnet())
     monkeypatch.setattr(doctor, 'nvidia_gpus', lambda: ['NVIDIA A100, 8.0'])
-    assert not any(f.mend for f in doctor.mxnet())
-    assert 'A100, 8.0, not for this package' in doctor.mxnet()[-1].found
+    assert not any(f.mend for f in doctor.check_mxnet())
+    assert 'A100, 8.0, not for this package' in doctor.check_mxnet()[-1].found
 
 
 def test_a_gpu_that_runs_its_kernel(cuda, monkeypatch):
     monkeypatch.setattr(doctor, 'mxnet_facts',
                         lambda: {**FACTS, 'gpus': [None]})
-    assert not any(f.mend for f in doctor.mxnet())
-    assert doctor.mxnet()[-1].found == 'GPU 0: a kernel ran'
+    assert not any(f.mend for f in doctor.check_mxnet())
+    assert doctor.check_mxnet()[-1].found == 'GPU 0: a kernel ran'
 
 
 def test_absent_data_and_damaged(monkeypatch, tmp_path):
     """Nothing is fetched, nothing is made: `make data` does that."""
     monkeypatch.setattr(fashion_mnist, 'cache_folder',
                         lambda: tmp_path / 'none')
-    absent = doctor.data()
+    absent = doctor.check_data()
     assert 'is missing' in absent.found
     assert absent.mend.startswith('make data')
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(fashion_mnist, 'cache_folder', lambda: tmp_path)
     for name in fashion_mnist.FILES:
         (tmp_path / name).write_bytes(b'no gzip')
-    assert 'is damaged' in doctor.data().found
-    assert doctor.data().mend.startswith('make data')
+    assert 'is damaged' in doctor.check_data().found
+    assert doctor.check_data().mend.startswith('make data')
+
+
+@pytest.mark.parametrize('name', ['OMP_NUM_THREADS',
+                                  'MXNET_OMP_MAX_THREADS'])
+def test_a_number_of_threads_that_is_none(name):
+    """MXNet would abort with it, so no other command runs; the doctor does.
+    """
+    ran = run_doctor({**os.environ, name: 'all'})
+    assert ran.returncode == 1
+    assert line(ran, 'threads').split()[0] == 'mend'
+    assert f'{name}=all' in line(ran, 'threads')
+    assert f'threads: unset {name}' in ran.stdout
+    assert line(ran, 'MXNet').split()[0] == 'ok'
+    script = subprocess.run([sys.executable, '-c', 'import gluon_mlp'],
+                            env={**os.environ, name: 'all'}, text=True,
+                            capture_output=True, cwd=ROOT, check=False)
+    assert script.returncode == 1
+    assert script.stderr.startswith(f"error: {name} is 'all'")
+    assert script.stderr.count('\n') == 1
 
 
 @pytest.mark.parametrize('environment, mend', [
@@ -203,7 +222,7 @@ def test_threads(monkeypatch, environment, mend):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    found = doctor.threads()
+    found = doctor.check_threads()
     assert mend in found.mend and bool(mend) == bool(found.mend)
     for name, value in environment.items():
         assert f'{name}={value}' in found.found
@@ -211,11 +230,12 @@ def test_threads(monkeypatch, environment, mend):
 
 def test_folder_for_the_figures(tmp_path):
     """One that is there, or can be made; not below a file."""
-    assert not doctor.folder(tmp_path).mend
-    assert not doctor.folder(tmp_path / 'a' / 'b').mend
-    (tmp_path / 'file').touch()
-    assert '--figures DIR' in doctor.folder(tmp_path / 'file').mend
-    assert '--figures DIR' in doctor.folder(tmp_path / 'file' / 'a').mend
+    assert not doctor.check_folder(tmp_path).mend
+    assert not doctor.check_folder(tmp_path / 'a' / 'b').mend
+    file = tmp_path / 'file'
+    file.touch()
+    assert '--figures DIR' in doctor.check_folder(file).mend
+    assert '--figures DIR' in doctor.check_folder(file / 'a').mend
     assert [path.name for path in tmp_path.iterdir()] == ['file']
 
 
@@ -223,13 +243,13 @@ def test_a_machine_without_a_wheel(monkeypatch):
     """What the preflight says is the mend."""
     monkeypatch.setattr(preflight, 'this_machine',
                         lambda: preflight.Machine('Windows', 'AMD64'))
-    assert 'WSL' in doctor.machine().mend
+    assert 'WSL' in doctor.check_machine().mend
 
 
 def test_python_3_12_without_setuptools(monkeypatch):
     monkeypatch.setattr(doctor.sys, 'version_info', (3, 12, 0))
     monkeypatch.setattr(doctor, 'find_spec', lambda name: None)
-    assert 'setuptools' in doctor.python().mend
+    assert 'setuptools' in doctor.check_python().mend
 
 
 @pytest.mark.parametrize('findings, code', [

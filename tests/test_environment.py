@@ -1,6 +1,10 @@
 """4.9: the weights against the true densities and label distributions."""
+import subprocess
+import sys
+
 import numpy as onp
 import pytest
+from conftest import ROOT
 from gluon_mlp import environment as env
 from gluon_mlp.d2l import training
 from mxnet import gluon, np, npx
@@ -18,7 +22,7 @@ def test_the_classifier_finds_the_true_density_ratio():
     training.seed(0)
     X, _ = env.covariate_data(env.mean_train, 4000)
     X_test, _ = env.covariate_data(env.mean_test, 4000)
-    h = env.train_or_test(X, X_test, 20, 0.1, 100)
+    h = env.train_domain_classifier(X, X_test, 20, 0.1, 100)
     p, q = onp.array(env.mean_train), onp.array(env.mean_test)
     slope, offset = q - p, (p @ p - q @ q) / 2
     onp.testing.assert_allclose(h.weight.data().asnumpy()[0], slope,
@@ -65,13 +69,13 @@ def test_covariate_shift_costs_accuracy_and_the_weights_win_it_back():
     training.seed(0)
     X, y = env.covariate_data(env.mean_train, 1000)
     X_test, y_test = env.covariate_data(env.mean_test, 1000)
-    h = env.train_or_test(X, X_test, 20, 0.1, 100)
+    h = env.train_domain_classifier(X, X_test, 20, 0.1, 100)
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     accs = []
     for beta in (np.ones(1000), env.covariate_weights(h, X)):
         net = nn.Dense(2)
         env.train_weighted(net, X, y, beta, loss, 20, 0.1, 100)
-        accs.append(env.accuracy(net, X_test, y_test))
+        accs.append(env.evaluate(net, X_test, y_test))
     assert accs[1] > accs[0] + 0.05  # 5 standard errors of an accuracy
 
 
@@ -144,10 +148,30 @@ def test_label_weights_are_test_share_by_train_share():
     assert weights.dtype == onp.float32
 
 
-def test_the_script_runs(real_data, run_script, tmp_path):
-    done = run_script('environment', '--num-epochs', 1)
+RECORD = """
+import runpy, sys
+from gluon_mlp import environment
+
+def record(net, X, y, weights, loss, *settings):
+    print('trained with', *settings)
+    return train(net, X, y, weights, loss, *settings)
+
+train, environment.train_weighted = environment.train_weighted, record
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+def test_the_options_reach_all_five_trainings(real_data, tmp_path):
+    """With --book-only: the section has no listings to end after."""
+    done = subprocess.run(
+        [sys.executable, '-c', RECORD, 'chapters/environment.py',
+         '--book-only', '--num-epochs', '2', '--lr', '0.2', '--batch-size',
+         '20', '--figures', tmp_path], cwd=ROOT, text=True,
+        capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert 'label shift, test acc: 0.' in done.stdout
-    for name in ('covariate', 'label'):
-        path = tmp_path / 'figures' / f'environment_{name}_shift.png'
-        assert path.exists()
+    assert done.stdout.count('trained with 2 0.2 20\n') == 5
+    assert done.stdout.count('trained with') == 5
+    for kind in ('covariate', 'label'):
+        assert f'{kind} shift, test acc: 0.' in done.stdout
+        assert (tmp_path / f'environment_{kind}_shift.png').exists()

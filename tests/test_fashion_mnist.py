@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gluon_mlp import experiment
 from gluon_mlp.d2l import fashion_mnist
 from gluon_mlp.d2l.fashion_mnist import FILES, DataFile, fetch, read_file
 from gluon_mlp.errors import DataError
@@ -29,7 +30,6 @@ DRIVER = """
 import os, sys
 import filelock, pooch, requests
 from gluon_mlp.d2l import fashion_mnist as f
-from gluon_mlp.d2l import fashion_mnist
 f.FILES = {n: f.DataFile(*known) for n, known in eval(sys.argv[1]).items()}
 f.GITHUB, f.TIMEOUT = 'http://127.0.0.1:9/', (2, 20)
 f.DEBIAN_FOLDER = f.Path('no/such')
@@ -159,8 +159,9 @@ def test_real_data_has_the_published_statistics(real_data):
     assert np.bincount(real_data.train_labels).tolist() == [6000] * 10
     assert np.bincount(real_data.test_labels).tolist() == [1000] * 10
     assert real_data.train_labels.dtype == np.int32
-    assert round(real_data.train_images.mean() / 255, 3) == 0.286
-    assert round(real_data.train_images.std() / 255, 3) == 0.353
+    assert real_data.train_images.dtype == np.float32
+    assert round(real_data.train_images.mean(dtype='float64'), 3) == 0.286
+    assert round(real_data.train_images.std(dtype='float64'), 3) == 0.353
 
 
 def test_cache_is_where_mxnet_has_it(monkeypatch):
@@ -199,7 +200,12 @@ def test_load_says_edition_and_place(server, tiny, tmp_path, monkeypatch,
     """`load` gives images with a channel, and prints which edition it is."""
     serve(server, NEW, tiny['2017-08-31'])
     monkeypatch.setenv('MXNET_HOME', str(tmp_path))
-    data = fashion_mnist.load.__wrapped__()
+    fashion_mnist._load.cache_clear()
+    with experiment.use():
+        data = fashion_mnist.load()
+        assert fashion_mnist.load() is data  # read once
+        assert experiment.current.edition == '2017-08-31'
+    fashion_mnist._load.cache_clear()
     assert data.train_images.shape == (300, 1, 28, 28)
     assert data.test_labels.shape == (20,)
     assert data.edition == '2017-08-31'

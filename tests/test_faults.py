@@ -21,14 +21,17 @@ from conftest import ROOT, without_mxnets_log
 from gluon_mlp import files, kaggle_house_price, mlp_concise, mlp_scratch
 from gluon_mlp.bench import command as bench
 from gluon_mlp.bench import report as bench_report
+from gluon_mlp.bench.jobs import Job
 from gluon_mlp.compare import command as compare
 from gluon_mlp.d2l import fashion_mnist, training
 from gluon_mlp.d2l.data import load_array
 from gluon_mlp.errors import DataError, FolderError
+from gluon_mlp.run import options
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from matplotlib import image
 from mxnet import gluon, np
+from scripts import script_environment, script_here, start
 
 IMAGES, LABELS = 'train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz'
 ANY_TIME = settings(deadline=5000, derandomize=True, database=None,
@@ -194,7 +197,6 @@ LIMITED = """
 import os, resource, sys
 from pathlib import Path
 from gluon_mlp.d2l import fashion_mnist as f
-from gluon_mlp.d2l import fashion_mnist
 path = Path(sys.argv[1])
 pages = int(Path('/proc/self/statm').read_text().split()[0])
 limit = pages * os.sysconf('SC_PAGE_SIZE') + 5 * 60000 * 784 + 10 ** 6
@@ -240,62 +242,59 @@ def test_the_largest_file_stays_within_the_memory_stated(tmp_path, what,
 # Disks
 
 SMALL, READ_ONLY = 'size=200k', 'ro'
-PYTHON, TOOL = [sys.executable], [sys.executable, '-m', 'gluon_mlp']
+TOOL = [sys.executable, '-m', 'gluon_mlp']
+EACH = """
+import sys
+from pathlib import Path
+from scripts import command_here, script_here
+new = Path(sys.argv[1]) / 'new'
+print(script_here('chapters/mlp.py', '--figures', new)[0],
+      script_here('chapters/kaggle_house_price.py', '--figures', sys.argv[2],
+                  '--submission', new / 'prices.csv')[0],
+      command_here('exercise', '4.1.2', '--figures', new),
+      command_here('compare', '--report', new),
+      command_here('bench', '--output', new))
+"""
 
 
 @pytest.mark.parametrize('options, what', [
     (SMALL, 'No space left on device'), (READ_ONLY, 'Read-only file system')])
-@pytest.mark.parametrize('command', [
-    [*PYTHON, 'chapters/mlp.py', '--figures'],
-    [*TOOL, 'exercise', '4.1.2', '--figures'], [*TOOL, 'compare', '--report'],
-    [*TOOL, 'bench', '--output']], ids=lambda c: c[-2].split('/')[-1])
-def test_no_room_for_results_is_said_before_the_work(
-        mounted, tmp_path, command, options, what):
-    """A disk that is full or read-only: one line, and nothing was run."""
-    ran = mounted(tmp_path / 'disk', options, *command,
-                  tmp_path / 'disk' / 'new')
-    assert ran.returncode == 1 and ran.stdout == ''
-    assert ran.stderr == (f'error: cannot write into {tmp_path / "disk/new"} '
-                          f'({what}): name another folder, or make room\n')
+def test_no_room_for_results_is_said_before_the_work(mounted, tmp_path,
+                                                     options, what):
+    """A disk that is full or read-only: one line, and nothing was run.
+
+    `--submission` elsewhere than the figures is tried first, too.
+    """
+    ran = mounted(tmp_path / 'disk', options, sys.executable, '-c', EACH,
+                  tmp_path / 'disk', tmp_path / 'figures',
+                  env=script_environment())
+    assert (ran.returncode, ran.stdout) == (0, '1 1 1 1 1\n')
+    assert without_mxnets_log(ran.stderr) == 5 * (
+        f'error: cannot write into {tmp_path / "disk/new"} ({what}): name '
+        'another folder, or make room\n')
 
 
-@pytest.mark.parametrize('options, code', [(SMALL, 1), (READ_ONLY, 1)])
-def test_no_room_for_the_submission_is_said_before_training(
-        mounted, tmp_path, options, code):
-    """`--submission` elsewhere than the figures is tried first, too."""
-    ran = mounted(tmp_path / 'disk', options, *PYTHON,
-                  'chapters/kaggle_house_price.py', '--figures',
-                  tmp_path / 'figures', '--submission',
-                  tmp_path / 'disk' / 'new' / 'prices.csv')
-    assert ran.returncode == code and ran.stdout == ''
-    assert 'cannot write into' in ran.stderr
-    assert len(ran.stderr.splitlines()) == 1
-
-
-FULL_LATER = '''"""A section, whose disk is full once it has trained."""
-from gluon_mlp.d2l import plot
-from gluon_mlp.run.options import run
-
-def main():
-    plot.plot([1, 2], [3, 4])
-    plot.save_figure('a')
-    before = (plot.folder / 'a.png').read_bytes()
-    print('epoch 1')
-    plot.plot([1, 2], [5, 4])
-    try:
-        with open(plot.folder / 'junk', 'wb', buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
-    except OSError:
-        pass
-    try:
-        plot.save_figure('a')
-    finally:
-        assert (plot.folder / 'a.png').read_bytes() == before
-        print(sorted(path.name for path in plot.folder.iterdir()))
-
-if __name__ == '__main__':
-    run(main)
+FULL_LATER = '''
+from gluon_mlp.run.options import options
+from gluon_mlp import d2l, experiment, mlp_scratch
+options(mlp_scratch, '')
+folder = experiment.current.figures
+d2l.plot([1, 2], [3, 4])
+d2l.save_figure('a')
+before = (folder / 'a.png').read_bytes()
+print('epoch 1')
+d2l.plot([1, 2], [5, 4])
+try:
+    with open(folder / 'junk', 'wb', buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+except OSError:
+    pass
+try:
+    d2l.save_figure('a')
+finally:
+    assert (folder / 'a.png').read_bytes() == before
+    print(sorted(path.name for path in folder.iterdir()))
 '''
 
 
@@ -304,9 +303,9 @@ def test_a_disk_that_fills_while_it_trains(mounted, tmp_path):
     """
     (tmp_path / 'section.py').write_text(FULL_LATER)
     path = tmp_path / 'disk' / 'a.png'
-    ran = mounted(tmp_path / 'disk', 'size=1200k', *PYTHON,
+    ran = mounted(tmp_path / 'disk', 'size=1200k', sys.executable,
                   tmp_path / 'section.py', '--figures', tmp_path / 'disk',
-                  env={**os.environ, 'PYTHONPATH': str(ROOT)})
+                  env=script_environment())
     assert ran.returncode == 1
     assert ran.stdout == f"figure: {path}\nepoch 1\n['a.png', 'junk']\n"
     assert ran.stderr == ("error: [Errno 28] No space left on device: "
@@ -348,9 +347,10 @@ def test_bench_prints_its_table_where_the_files_cannot_be_kept(
         real_data, tmp_path, capsys, monkeypatch):
     """The folder is gone after the timing: what was measured is told."""
     (tmp_path / 'bench').write_text('a file, by now')
-    monkeypatch.setattr(bench, 'jobs_of', lambda *args: [('w', [], {})])
+    monkeypatch.setattr(bench, 'jobs_of', lambda *args: [
+        Job('epoch', 'w epoch', [])])
     monkeypatch.setattr(bench, 'run_job', lambda job, repeats, result: result[
-        'results'].append(bench.row('w epoch', 'ours', [9, 4, 4, 4], {})))
+        'results'].append(bench.row(job, 'ours', [9, 4, 4, 4])))
     with pytest.raises(OSError, match='bench'):
         bench.bench(None, 'cpu', 3, True, tmp_path / 'bench')
     assert 'w epoch' in capsys.readouterr().out
@@ -385,16 +385,17 @@ def test_a_foreign_bench_json_is_refused_before_timing(tmp_path, text):
 SAVE = """
 import sys
 from pathlib import Path
-from gluon_mlp.d2l import plot
+from gluon_mlp import experiment
 from gluon_mlp.bench import report
-plot.folder = Path(sys.argv[1])
+from gluon_mlp.d2l import plotting
+experiment.current.figures = folder = Path(sys.argv[1])
 sys.stdin.readline()
 for i in range(8):
-    plot.plot([0, 1], [i, int(sys.argv[2])])
-    plot.save_figure('same')
-    report.write_json({'run': sys.argv[2] * 5000}, plot.folder / 'x.json')
-    assert plot.plt.imread(plot.folder / 'same.png').size > 0
-    assert len((plot.folder / 'x.json').read_text()) > 5000
+    plotting.plot([0, 1], [i, int(sys.argv[2])])
+    plotting.save_figure('same')
+    report.write_json({'run': sys.argv[2] * 5000}, folder / 'x.json')
+    assert plotting.plt.imread(folder / 'same.png').size > 0
+    assert len((folder / 'x.json').read_text()) > 5000
 """
 
 
@@ -478,44 +479,34 @@ TOO_MUCH = {'--lr': ['0', '-1', 'nan', 'inf', '1e39', '1e-46', '1e400'],
             '--batch-size': ['0', '-1', '1.5', 'nan', '9' * 400],
             '--num-epochs': ['0', '-5', '9' * 30],
             '--seed': ['-1', '9' * 30]}
-OWN = {'dropout': {'--dropout1': ['1', 'nan', '-0.1', 'inf'],
-                   '--dropout2': ['1', 'nan', '-0.1']},
+WIDTHS = ['0', '-1', '2.5', '9' * 30]
+OWN = {'mlp_scratch': {'--num-hiddens': WIDTHS},
+       'mlp_concise': {'--num-hiddens': WIDTHS, '--num-gpus': ['0', 'two']},
+       'weight_decay': {'--lambd': ['nan', 'inf', '-1', '1e300']},
+       'dropout': {'--dropout1': ['1', 'nan', '-0.1', 'inf'],
+                   '--dropout2': ['1', 'nan', '-0.1'],
+                   '--num-hiddens1': WIDTHS, '--num-hiddens2': WIDTHS},
        'kaggle_house_price': {'--wd': ['nan', 'inf', '-1', '1e300'],
+                              '--weight-decay': ['nan', '-1'],
                               '--k': ['0', '1', '1461', 'nan'],
                               '--submission': [str(ROOT)]},
-       'underfit_overfit': {'--num-epochs-overfit': ['0', '9' * 30]}}
-PARSE = """
-import contextlib, io, runpy, sys
-from gluon_mlp.d2l import training
-from gluon_mlp.run import options
-training.seed = None  # nothing shall be run
-script = sys.argv[1]
-for option, value in zip(sys.argv[2::2], sys.argv[3::2]):
-    sys.argv = [script, option, value]
-    err = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(err):
-            runpy.run_path(script, run_name='__main__')
-    except SystemExit as error:
-        lines = err.getvalue().splitlines()
-        if (error.code == 2 and len(lines) == 1 and option in lines[0]
-                and lines[0].startswith('error: ')):
-            continue
-    print(option, value[:20], lines)
-print('done')
-"""
+       'underfit_overfit': {'--num-epochs-overfit': ['0', '9' * 30]},
+       'mlp': {'--alpha': ['nan', 'inf', '1e300', 'x']}}
 
 
-@pytest.mark.parametrize('section', SECTIONS)
-def test_values_that_cannot_be_are_refused_in_a_line(section):
+@pytest.mark.parametrize('section', ['mlp', *SECTIONS])
+def test_values_that_cannot_be_are_refused_in_a_line(section, monkeypatch,
+                                                     capsys):
     """Each script: zero, negative, not finite, beyond MXNet's 32 bits."""
-    args = [text for values in (TOO_MUCH, OWN.get(section, {}))
-            for option in values for value in values[option]
-            for text in (option, value)]
-    ran = subprocess.run(
-        [sys.executable, '-c', PARSE, f'chapters/{section}.py', *args],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert (ran.stdout, ran.stderr) == ('done\n', '')
+    monkeypatch.setattr(options, '_begin', None)  # nothing shall be run
+    shared = TOO_MUCH if section != 'mlp' else {'--seed': TOO_MUCH['--seed']}
+    script = ROOT / 'chapters' / f'{section}.py'
+    for option, values in {**shared, **OWN.get(section, {})}.items():
+        for value in values:
+            assert script_here(script, option, value)[0] == 2, option
+            out, err = capsys.readouterr()
+            assert out == '' and len(err.splitlines()) == 1
+            assert err.startswith('error: ') and option in err
 
 
 def skip_without_tables(section):
@@ -564,45 +555,61 @@ def test_a_batch_larger_than_the_data(section, run_script, real_data):
 
 # Streams, signals, homes, paths
 
-@pytest.fixture
-def section(tmp_path):
-    """A script that plots, prints and ends at once; run it by a shell."""
-    path = tmp_path / 'section.py'
-    path.write_text(FULL_LATER.split('    before')[0]
-                    + "\nif __name__ == '__main__':\n    run(main)\n")
+# Without MXNet they start in a fifth of the time.
+PLOT = """
+from gluon_mlp.run.ending import take_over
+from gluon_mlp.d2l import plotting
+take_over()
+plotting.plt.switch_backend('agg')
+plotting.plot([1, 2], [3, 4])
+plotting.save_figure('a')
+"""
+SCRIPTS = {'plots': PLOT, 'a section': PLOT.replace(
+    'run.ending import take_over', 'run.options import options').replace(
+        'take_over()', "from gluon_mlp import mlp\noptions(mlp, '')")}
 
-    def run(shell='"$@"', *args, **env):
+
+@pytest.fixture
+def plot(tmp_path):
+    """Run a script that plots and prints and ends at once, by a shell."""
+    def run(script, shell='"$@"', **env):
+        (tmp_path / 'section.py').write_text(SCRIPTS[script])
+        env = {**script_environment(), **env}
         return subprocess.run(
-            ['sh', '-c', shell, 'sh', sys.executable, path, *args],
-            cwd=tmp_path, capture_output=True, text=True, timeout=120,
-            check=False, env={k: v for k, v in {
-                **os.environ, 'PYTHONPATH': str(ROOT), **env}.items()
-                if v is not None})
+            ['sh', '-c', shell, 'sh', sys.executable, tmp_path / 'section.py'
+             ], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+            check=False, env={k: v for k, v in env.items() if v is not None})
     return run
 
 
-@pytest.mark.parametrize('shell, code, err', [
-    ('"$@" > /dev/full', 1, 'error: [Errno 28] No space left on device\n'),
-    ('"$@" >&-', 0, ''), ('"$@" 2>&-', 0, ''), ('"$@" <&-', 0, ''),
-    ('"$@" <&- >&- 2>&-', 0, ''), ('setsid -w "$@" < /dev/null', 0, ''),
-    ('"$@" 2> /dev/full', 0, '')])
-def test_streams_that_are_closed_or_full(section, tmp_path, shell, code, err):
+@pytest.mark.parametrize('script, shell, code, err', [
+    ('plots', '"$@" > /dev/full', 1,
+     'error: [Errno 28] No space left on device\n'),
+    ('plots', '"$@" >&-', 0, ''), ('a section', '"$@" 2>&-', 0, ''),
+    ('plots', '"$@" <&-', 0, ''), ('a section', '"$@" <&- >&- 2>&-', 0, ''),
+    ('plots', 'setsid -w "$@" < /dev/null', 0, ''),
+    ('plots', '"$@" 2> /dev/full', 0, ''),
+    ('plots', '"$@" > /dev/full 2> /dev/full', 1, '')])
+def test_streams_that_are_closed_or_full(plot, tmp_path, script, shell, code,
+                                         err):
     """No terminal, a log on a full disk: one line or none, the figure is."""
-    ran = section(shell)
+    ran = plot(script, shell)
     assert (ran.returncode, ran.stderr) == (code, err)
     assert image.imread(tmp_path / 'figures' / 'a.png').size > 0
 
 
-@pytest.mark.parametrize('env', [
-    {'HOME': None}, {'HOME': '/proc/nobody'}, {'HOME': '/dev/null'},
-    {'HOME': ''}], ids=str)
-def test_a_home_that_is_missing_or_cannot_be_written(section, tmp_path, env):
+@pytest.mark.parametrize('script, home', [
+    ('a section', None), ('plots', '/proc/nobody'), ('plots', '/dev/null'),
+    ('plots', '')])
+def test_a_home_that_is_missing_or_cannot_be_written(plot, tmp_path, script,
+                                                     home):
     """A section runs; what Matplotlib says of its own cache is all."""
-    ran = section(**env, MPLCONFIGDIR=None, XDG_CONFIG_HOME=None,
-                  XDG_CACHE_HOME=None)
+    ran = plot(script, HOME=home, MPLCONFIGDIR=None, XDG_CONFIG_HOME=None,
+               XDG_CACHE_HOME=None)
     assert ran.returncode == 0
     assert 'Traceback' not in ran.stderr and 'error' not in ran.stderr
-    assert all('atplotlib' in line for line in ran.stderr.splitlines())
+    assert all('atplotlib' in line
+               for line in without_mxnets_log(ran.stderr).splitlines())
     assert (tmp_path / 'figures' / 'a.png').exists()
 
 
@@ -610,9 +617,11 @@ def test_data_without_a_home_name_the_way_out():
     """A user who is in no list, as in containers: MXNET_HOME is named."""
     if os.getuid():
         pytest.skip('only root can be another user')
-    code = ('import os; from gluon_mlp import doctor; from gluon_mlp.d2l import fashion_mnist as f;'
+    code = ('import os; from gluon_mlp import doctor;'
+            'from gluon_mlp.d2l import fashion_mnist as f;'
             'os.setuid(54321); os.environ.pop("HOME", 0);'
-            'os.environ.pop("MXNET_HOME", 0); print(doctor.data().found)\n'
+            'os.environ.pop("MXNET_HOME", 0);'
+            'print(doctor.check_data().found)\n'
             'try: f.load()\nexcept f.DataError as error: print(error)')
     ran = subprocess.run([sys.executable, '-c', code], cwd=ROOT, text=True,
                          capture_output=True, timeout=60, check=False)
@@ -626,15 +635,23 @@ ASCII = {'LC_ALL': 'C', 'LANG': 'C', 'PYTHONUTF8': '0',
          'PYTHONCOERCECLOCALE': '0', 'PYTHONIOENCODING': 'ascii'}
 
 
-@pytest.mark.parametrize('command', [
-    ['exercise', '--list'], ['exercise', '4.1.1', '--quick'],
-    ['compare', '--section', 'mlp'], ['doctor']], ids=str)
-def test_tools_in_a_plain_locale(command, real_data, tmp_path):
+IN_ORDER = """
+from scripts import command_here
+if __name__ == '__main__':
+    print([command_here(*command.split()) for command in (
+        'exercise --list', 'exercise 4.1.1 --quick', 'compare --section mlp',
+        'doctor')])
+"""
+
+
+def test_tools_in_a_plain_locale(real_data, tmp_path):
     """Nothing that they print or read needs more than ASCII."""
+    (tmp_path / 'tools.py').write_text(IN_ORDER)
     ran = subprocess.run(
-        [*TOOL, *command], cwd=tmp_path, capture_output=True, check=False,
-        env={**os.environ, **ASCII, 'PYTHONPATH': str(ROOT)}, timeout=300)
+        [sys.executable, 'tools.py'], cwd=tmp_path, capture_output=True,
+        check=False, env=script_environment(**ASCII), timeout=300)
     assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == b'[0, 0, 0, 0]'
     assert ran.stdout.isascii() and b'Traceback' not in ran.stderr
 
 
@@ -662,24 +679,24 @@ def test_checkout_home_and_figures_with_odd_names(tmp_path, real_data):
     assert (odd / 'report' / 'index.html').exists()
 
 
-@pytest.mark.parametrize('how, code', [(signal.SIGINT, 130),
-                                       (signal.SIGTERM, 143)])
-@pytest.mark.parametrize('command', [
-    ['compare', '--section', 'mlp_concise', '--report'],
-    ['bench', '--section', 'mlp_scratch', '--quick', '--output']], ids=str)
-def test_a_stopped_tool_says_so_in_a_line(real_data, tmp_path, command, how,
-                                          code):
+COMPARE = ['compare', '--section', 'mlp_concise', '--report']
+BENCH = ['bench', '--section', 'mlp_scratch', '--quick', '--output']
+
+
+@pytest.mark.parametrize('command, how', [
+    (COMPARE, signal.SIGINT), (BENCH, signal.SIGTERM),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in [
+        (COMPARE, signal.SIGTERM), (BENCH, signal.SIGINT),
+        (COMPARE, signal.SIGHUP)])])
+def test_a_stopped_tool_says_so_in_a_line(real_data, tmp_path, command, how):
     """Stopped in the midst of it: one line, the exit code, no processes."""
-    process = subprocess.Popen(
-        [*TOOL, *command, tmp_path / 'out'], cwd=ROOT, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    process = start(*TOOL, *command, tmp_path / 'out')
     while not (tmp_path / 'out').exists():  # made at its start
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(how)
     out, err = process.communicate(timeout=120)
-    assert (process.returncode, err) == (code, 'interrupted\n')
+    assert (process.returncode, err) == (128 + how, 'interrupted\n')
     assert out == '' or out.startswith('Fashion-MNIST, edition of ')
 
 

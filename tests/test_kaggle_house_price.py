@@ -1,8 +1,8 @@
-"""4.10, on the real tables where they are at hand, else on a made one."""
+"""4.10, on the real tables where they are, and on made ones."""
 import functools
 import http.server
-import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,9 +14,11 @@ import gluon_mlp  # noqa: F401  isort: skip  (before MXNet)
 import numpy as onp
 import pandas as pd
 import pytest
+from conftest import ROOT
+from gluon_mlp import experiment
 from gluon_mlp import kaggle_house_price as house
-from gluon_mlp.d2l import plot, training
-from gluon_mlp.errors import DataError, NonFiniteLossError
+from gluon_mlp.d2l import training
+from gluon_mlp.errors import DataError, FolderError, NonFiniteLossError
 from house_tables import (
     CATEGORIES,
     NUMERIC,
@@ -25,8 +27,6 @@ from house_tables import (
     write_tables,
 )
 from mxnet import gluon, np
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def made(home, monkeypatch):
-    """The made tables, in the place of the real ones."""
+    """The made tables, in place of the real ones."""
     write_tables(home)
     monkeypatch.setattr(house, 'FILES',
                         {name: sha1(home / name) for name in house.FILES})
@@ -48,10 +48,10 @@ def made(home, monkeypatch):
 
 @pytest.fixture
 def real(tmp_path, monkeypatch):
-    """The real tables, in a data folder of their own; else skips."""
+    """The real tables, in a folder of their own. Skips without them."""
     folder = find_real_tables()
     if folder is None:
-        pytest.skip('the house price tables are not at hand')
+        pytest.skip('the house price tables are not on this machine')
     monkeypatch.setenv('MXNET_HOME', str(tmp_path / 'home'))
     return Path(shutil.copytree(folder, house.cache_folder()))
 
@@ -93,7 +93,7 @@ def test_a_data_folder_that_cannot_be_made_is_a_data_error(home):
 
 def test_the_second_url_serves_when_the_first_is_gone_or_wrong(
         made, tmp_path, monkeypatch):
-    """The first address has one file with other bytes, and not the other."""
+    """The first address has one file damaged, and the other not at all."""
     site = shutil.copytree(made, tmp_path / 'site' / 'good')
     wrong = tmp_path / 'site' / 'wrong'
     wrong.mkdir()
@@ -210,9 +210,9 @@ def test_log_rmse_is_that_of_numpy_with_prices_clipped_at_1():
 
 
 def adam(X, y, w, b, orders, lr, wd, batch_size):
-    """Linear regression by Adam in float64; the log rmse of each epoch.
+    """The log rmse of each epoch of linear regression by Adam, in float64.
 
-    MXNet's kernel holds the decay rates in float32, where 1 - 0.999 is
+    MXNet's kernel has the decay rates in float32, where 1 - 0.999 is
     0.00100005.
     """
     params, ls, t = [w, b], [], 0
@@ -236,10 +236,10 @@ def adam(X, y, w, b, orders, lr, wd, batch_size):
 
 @pytest.mark.parametrize('wd', [0, 0.5])
 def test_training_is_adam_in_numpy(small_data, wd):
-    """On the same batches; the last of 2 is still divided by 4.
+    """On the same batches. The last one, of 2, is divided by 4, too.
 
-    30 updates in float32, each of relative error about 1e-7, cannot add up
-    to more than 1e-5 here; a wrong divisor changes the fifth digit.
+    The errors of 30 updates in float32, about 1e-7 each, add up to less than
+    1e-5. A wrong divisor would change the fifth digit.
     """
     X, y = small_data
     net = house.get_net()
@@ -269,7 +269,7 @@ def test_a_loss_that_is_not_finite_is_an_error(small_data):
 
 @pytest.mark.parametrize('n, k', [(10, 5), (11, 3), (4, 2)])
 def test_each_fold_is_the_next_block_of_rows_and_the_rest_trains(n, k):
-    """Of MXNet's arrays; the n // k rows of the book where k divides n."""
+    """Of MXNet's arrays. If k divides n, a fold is the book's n // k rows."""
     X = np.arange(2 * n).reshape(n, 2)
     y = np.arange(n).reshape(n, 1)
     for i in range(k):
@@ -282,8 +282,30 @@ def test_each_fold_is_the_next_block_of_rows_and_the_rest_trains(n, k):
                 row * a.shape[1] for row in rows]
 
 
+@pytest.mark.parametrize('n, k', [(100, 5), (11, 4), (3, 3)])
+def test_folds_are_disjoint_consecutive_and_cover_all_rows(n, k):
+    """Of NumPy's arrays."""
+    X, y = onp.arange(2 * n).reshape(n, 2), onp.arange(n)
+    valid_rows = []
+    for i in range(k):
+        X_train, y_train, X_valid, y_valid = house.get_k_fold_data(k, i, X, y)
+        assert (X_train == X[y_train]).all() and (X_valid == X[y_valid]).all()
+        assert sorted([*y_train, *y_valid]) == list(range(n))
+        assert n // k <= len(y_valid) <= -(-n // k)
+        valid_rows += y_valid.tolist()
+    assert valid_rows == list(range(n))
+
+
+@pytest.mark.parametrize('k, i, message', [
+    (1, 0, '3 examples cannot make 1 folds'), (4, 0, 'cannot make 4 folds'),
+    (3, 3, 'no fold 3 among 3'), (3, -1, 'no fold -1 among 3')])
+def test_impossible_folds_are_refused(k, i, message):
+    with pytest.raises(ValueError, match=message):
+        house.get_k_fold_data(k, i, onp.ones((3, 1)), onp.ones(3))
+
+
 def test_k_fold_trains_a_fresh_network_a_fold(small_data):
-    """The same stream, fold by fold with Gluon's own trainer."""
+    """The same draws, fold by fold."""
     X, y = small_data
     training.seed(0)
     folds = house.k_fold(2, X, y, 3, 5, 0, 5)
@@ -295,7 +317,7 @@ def test_k_fold_trains_a_fresh_network_a_fold(small_data):
         net.initialize()
         expected = house.train(net, X[rest], y[rest], X[valid], y[valid], 3,
                                5, 0, 5)
-        # hybridized or not: some operators may round differently
+        # A network that is not hybridized may round differently.
         onp.testing.assert_allclose((train_ls, valid_ls), expected, rtol=1e-5)
     assert house.average(folds) == pytest.approx((
         (folds[0][0][2] + folds[1][0][2]) / 2,
@@ -304,7 +326,7 @@ def test_k_fold_trains_a_fresh_network_a_fold(small_data):
 
 @pytest.mark.slow
 def test_five_folds_of_the_real_data_reach_the_published_error(real):
-    """Average validation log rmse from 0.168 to 0.173 (published 0.17036)."""
+    """Validation log rmse from 0.168 to 0.173; published is 0.17036."""
     tables = house.load_data()
     X, _, y = house.to_arrays(house.preprocess(*tables), tables[0])
     training.seed(0)
@@ -336,28 +358,66 @@ def test_a_submission_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
     assert path.read_text() == 'old'
 
 
-def test_the_script_runs_on_made_tables(made, tmp_path, monkeypatch, capsys):
-    spec = importlib.util.spec_from_file_location(
-        'chapter', ROOT / 'chapters' / 'kaggle_house_price.py')
-    chapter = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(chapter)
-    monkeypatch.setattr(plot, 'folder', tmp_path)
-    chapter.main(k=2, num_epochs=2, batch_size=16)
-    assert '(50, 81) (50, 80)\n' in capsys.readouterr().out
-    submission = pd.read_csv(tmp_path / 'submission.csv')
-    assert list(submission.Id) == list(range(51, 101))
-    assert (tmp_path / 'kaggle_house_price_fold_1.png').exists()
+def test_the_submission_lies_beside_the_figures_unless_named(tmp_path):
+    with experiment.use(figures=tmp_path / 'figures'):
+        assert house.submission_path() == (
+            tmp_path / 'figures' / 'submission.csv')
+    path = tmp_path / 'new' / 'prices.csv'
+    assert house.submission_path(path) == path
+    assert list(path.parent.iterdir()) == []
 
 
-def test_the_script_runs_on_the_real_tables(real, run_script, tmp_path):
-    path = tmp_path / 'prices.csv'
-    done = run_script('kaggle_house_price', '--num-epochs', 2, '--k', 2,
-                      '--submission', path)
+def test_a_folder_that_cannot_hold_the_submission_is_refused(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(FolderError, match='cannot write into .*/file '):
+        house.submission_path(tmp_path / 'file' / 'prices.csv')
+
+
+ON_MADE_TABLES = """
+import runpy, sys
+from gluon_mlp import kaggle_house_price as house
+house.FILES = eval(sys.argv[1])
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+def test_the_options_reach_the_numbers_and_the_submission(made, tmp_path):
+    """The script's digits are those of the same calls here.
+
+    With --book-only: all that the script does are the book's listings.
+    """
+    path = tmp_path / 'new' / 'prices.csv'
+    args = ('--book-only --k 3 --num-epochs 2 --lr 4 --wd 1e4 --batch-size '
+            f'16 --submission {path} --figures {tmp_path}').split()
+    done = subprocess.run(
+        [sys.executable, '-c', ON_MADE_TABLES, repr(house.FILES),
+         'chapters/kaggle_house_price.py', *args], cwd=ROOT, text=True,
+        capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
+    tables = house.load_data()
+    X, X_test, y = house.to_arrays(house.preprocess(*tables), tables[0])
+    training.seed(0)
+    folds = house.k_fold(3, X, y, 2, 4, 1e4, 16)
+    train_ls, preds = house.train_and_pred(X, X_test, y, 2, 4, 1e4, 16)
+    expected = [*(ls[-1] for fold in folds for ls in fold),
+                *house.average(folds), train_ls[-1]]
+    assert re.findall(r'log rmse (\S+\d)', done.stdout) == [
+        f'{l:f}' for l in expected]
+    submission = pd.read_csv(path)
+    assert list(submission.Id) == list(range(51, 101))
+    assert (submission.SalePrice.astype('float32') == preds).all()
+    for name in ('kaggle_house_price_fold_1', 'kaggle_house_price'):
+        assert (tmp_path / f'{name}.png').exists()
+
+
+@pytest.mark.slow
+def test_the_script_runs_on_the_real_tables(real, run_script, tmp_path):
+    done = run_script('kaggle_house_price', '--num-epochs', 2, '--k', 2)
+    assert (done.returncode, done.stderr) == (0, '')
+    assert '(1460, 81) (1459, 80)\n' in done.stdout
     assert '(2919, 331)\n' in done.stdout
-    assert '2-fold validation: average train log rmse ' in done.stdout
-    assert len(pd.read_csv(path)) == 1459
-    assert (tmp_path / 'figures' / 'kaggle_house_price.png').exists()
+    assert len(pd.read_csv(tmp_path / 'figures' / 'submission.csv')) == 1459
 
 
 def test_without_the_data_the_script_ends_with_one_line(home, tmp_path):

@@ -1,51 +1,306 @@
-"""One slug a section: its module, its script, its test; and what they may."""
+"""The house: its rooms and arrows, and one slug for each section.
+
+A room is a module of the package, or a package in it with all its modules.
+"""
+import ast
+import json
 import os
 import re
 import subprocess
 import sys
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import numpy as np
 import pytest
+from gluon_mlp.exercises import exercises
+from gluon_mlp.sections import SECTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = sorted((ROOT / 'chapters').glob('*.py'))
-TOOLS = {'__init__', '__main__', 'bench', 'checkpoint', 'compare', 'compat',
-         'data', 'device', 'diagram', 'doctor', 'errors', 'exercises',
-         'fashion_mnist', 'files', 'graph', 'launch', 'options', 'plot',
-         'preflight', 'report', 'training', 'workers'}
-TESTS_OF_MANY = {'faults', 'layout'}
+SLUGS = [section.slug for section in SECTIONS]
 
 
-def slugs_of(folder, pattern='*.py', prefix=''):
-    return {path.stem[len(prefix):] for path in (ROOT / folder).glob(pattern)
-            } - TOOLS
+def files(folder):
+    """Its Python files by dotted name, and a package's under its own."""
+    return {'.'.join(path.relative_to(ROOT).with_suffix('').parts
+                     ).replace('.__init__', ''): path
+            for path in sorted((ROOT / folder).rglob('*.py'))}
 
 
-def sections():
-    """The Makefile's list, which has the chapter's order."""
-    makefile = (ROOT / 'Makefile').read_text()
-    return ' '.join(re.findall(r'^SECTIONS .= (.*)', makefile, re.M)).split()
+FILES = {**files('gluon_mlp'), **files('chapters')}
+ALL = {**FILES, **files('tests')}
+SCRIPTS = [name for name in FILES if name.startswith('chapters.')]
+
+COMMANDS = {'__main__', 'bench', 'compare', 'doctor', 'exercises'}
+BELOW = {'gluon_mlp', 'd2l', 'errors', 'experiment', 'files', 'machine',
+         'run', 'sections', *SLUGS}
+# Where the imports of each room may lead.
+ALLOWED = {
+    'chapters': BELOW,
+    **dict.fromkeys(COMMANDS, BELOW | COMMANDS),
+    'run': {'d2l', 'errors', 'experiment', 'files', 'machine', 'sections'},
+    **dict.fromkeys(SLUGS, {'d2l', 'errors', 'experiment', 'files', *SLUGS}),
+    'd2l': {'errors', 'experiment', 'files', 'machine'},
+    'files': {'errors'},
+    'gluon_mlp': {'errors', 'machine'},  # its __init__
+    **dict.fromkeys(['errors', 'experiment', 'machine', 'sections'], set()),
+}
+UPSTAIRS = {'gluon_mlp.run.checkpoint', 'gluon_mlp.run.workers',
+            'gluon_mlp.run.launch'}
+# The book's own code. Its package looks for GPUs when it is imported.
+BOOKS = {name for name in FILES if name.endswith('.book')}
+# Distributions whose name is not that of what they bring.
+DISTRIBUTIONS = {'cpuinfo': 'py-cpuinfo'}
+
+
+@cache
+def tree(name):
+    return ast.parse(ALL[name].read_text())
+
+
+@cache
+def imported(name):
+    """What a file imports: pairs of a name in it and what that stands for.
+
+    The imports in functions count, too, after those of the module.
+    """
+    pairs = []
+    package = name if ALL[name].name == '__init__.py' else (
+        name.rpartition('.')[0])
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Import):
+            pairs += [(alias.asname or alias.name, alias.name)
+                      for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split('.')[:1 - node.level or None]
+            parts = above * bool(node.level) + [node.module] * bool(
+                node.module)
+            pairs += [(alias.asname or alias.name,
+                       '.'.join([*parts, alias.name]))
+                      for alias in node.names]
+    return pairs
+
+
+def named(name):
+    """The project's files that a file imports by their names."""
+    found = {target if target in FILES else target.rpartition('.')[0]
+             for _, target in imported(name)}
+    return found & set(FILES) - {name}
+
+
+@cache
+def imports(name):
+    """The project's files that a file may import."""
+    families = [family(name, call.args[0])
+                for call in calls(name, 'import_module')]
+    return named(name).union(*families) - {name}
+
+
+def calls(name, function):
+    """The calls of a function in a file, as `f(...)` or `module.f(...)`."""
+    return [node for node in ast.walk(tree(name))
+            if isinstance(node, ast.Call) and function == getattr(
+                node.func, 'attr', getattr(node.func, 'id', None))]
+
+
+def family(name, argument):
+    """The files that an `import_module` may import: by how its name begins.
+
+    Straight below the package these are the sections, named by their slug.
+    """
+    first = getattr(argument, 'values', [argument])[0]
+    assert isinstance(first, ast.Constant), f'{name}: import_module of what?'
+    start = name + first.value if first.value[0] == '.' else first.value
+    if start == 'gluon_mlp.':
+        return {f'gluon_mlp.{slug}' for slug in SLUGS}
+    return {target for target in FILES if target.startswith(start)}
+
+
+def room(name):
+    return name.split('.')[1] if name.startswith('gluon_mlp.') else (
+        name.split('.')[0])
+
+
+@cache
+def house():
+    """The rooms that each room's imports lead to."""
+    rooms = {room(name): set() for name in FILES}
+    for name in FILES:
+        rooms[room(name)] |= {room(target) for target in imports(name)}
+    return {name: targets - {name} for name, targets in rooms.items()}
+
+
+def reached(name):
+    """All of the project that importing a file may import, and itself."""
+    found, left = set(), [name]
+    while left:
+        new = left.pop()
+        if new not in found:
+            found.add(new)
+            parents = [new.rsplit('.', i)[0]
+                       for i in range(1, new.count('.') + 1)]
+            left += [*imports(new), *(p for p in parents if p in FILES)]
+    return found
+
+
+def test_every_arrow_leads_where_it_may():
+    assert {name: targets - ALLOWED[name] for name, targets in house().items()
+            if targets - ALLOWED[name]} == {}
+
+
+def test_sections_seldom_import_one_another():
+    arrows = [(name, target) for name in SLUGS
+              for target in house()[name] & set(SLUGS)]
+    assert len(arrows) <= 3, arrows
+
+
+def test_the_house_has_few_rooms_few_floors_and_no_circle():
+    """A room's floor is one above the highest room that it leads to."""
+    floors = {}
+    # Raises CycleError for a circle.
+    for name in TopologicalSorter(house()).static_order():
+        floors[name] = 1 + max(map(floors.get, house()[name]), default=0)
+    assert len(floors) - len(SLUGS) <= 14
+    assert max(floors.values()) <= 8
+
+
+def test_checkpoints_and_workers_are_not_reached_from_below():
+    """Neither directly nor through others: they plug in from above."""
+    below = [name for name in FILES if room(name) in {'d2l', *SLUGS}]
+    assert {name: reached(name) & UPSTAIRS
+            for name in [*below, 'gluon_mlp.run.device']
+            if reached(name) & UPSTAIRS} == {}
+
+
+def test_the_books_code_has_a_process_of_its_own():
+    """It runs on an MXNet that this project has not touched."""
+    assert {name for name in FILES if named(name) & BOOKS} <= BOOKS
+
+
+def rebound(name):
+    """The globals that a file binds at run time: its own, or another's."""
+    found = {own for node in ast.walk(tree(name))
+             if isinstance(node, ast.Global) for own in node.names}
+    modules = {local for local, target in imported(name)
+               if target in FILES}
+    for node in ast.walk(tree(name)):
+        if (isinstance(node, ast.Attribute)
+                and not isinstance(node.ctx, ast.Load)
+                and ast.unparse(node.value) in modules):
+            found.add(ast.unparse(node))
+    for call in [*calls(name, 'setattr'), *calls(name, 'delattr')]:
+        if ast.unparse(call.args[0]) in modules:
+            found.add(ast.unparse(call))
+    return found
+
+
+def test_only_the_current_experiment_is_rebound():
+    """No other global of the project's modules changes at run time."""
+    assert {name: rebound(name) for name in FILES if rebound(name)} == {
+        'gluon_mlp.experiment': {'current'}}
+
+
+@pytest.mark.parametrize('function, most', [
+    ('train_ch3', 14), ('train_epoch_ch3', 20), ('sgd', 3)])
+def test_the_loop_is_about_as_long_as_the_books(function, most):
+    """Lines of code in its body: no docstring, comment or empty line."""
+    path = FILES['gluon_mlp.d2l.training']
+    found, = (node for node in tree('gluon_mlp.d2l.training').body
+              if getattr(node, 'name', None) == function)
+    body = found.body[1:] if ast.get_docstring(found) else found.body
+    lines = path.read_text().splitlines()[body[0].lineno - 1:found.end_lineno]
+    code = [line for line in lines if not re.match(r'\s*(#|$)', line)]
+    assert len(code) <= most, '\n'.join(code)
+
+
+def requirements():
+    """The names of the distributions that the project asks for."""
+    return {re.split(r'[=<>, ;]', line)[0].lower()
+            for path in ROOT.glob('requirements*.txt')
+            for line in path.read_text().splitlines()}
+
+
+def distribution(dotted):
+    """The distribution that brings a module, as a rule of its name."""
+    name = dotted.partition('.')[0]
+    return DISTRIBUTIONS.get(name, name.lower())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason='Python 3.9 has no '
+                    'list of its own modules to tell them from others')
+def test_every_import_is_in_the_requirements():
+    """So none of them hangs on what another package happens to bring."""
+    ours = {'gluon_mlp', *(path.stem for path in ALL.values())}
+    needed = {distribution(target) for name in ALL
+              for _, target in imported(name)
+              if target.partition('.')[0] not in
+              {*sys.stdlib_module_names, *ours}}
+    assert {'ipython', 'numpy', 'py-cpuinfo', 'pytest'} <= needed
+    assert needed <= requirements()
 
 
 def test_every_section_has_module_script_and_test():
-    tests = slugs_of('tests', 'test_*.py', 'test_') - TESTS_OF_MANY
-    found = {'gluon_mlp/': slugs_of('gluon_mlp'), 'tests/': tests,
-             'chapters/': slugs_of('chapters'), 'Makefile': set(sections())}
-    slugs = set().union(*found.values())
-    assert {place: slugs - there for place, there in found.items()
-            if slugs - there} == {}  # what is missing where
+    """And the other way round: no script is without a section."""
+    assert SCRIPTS == sorted(f'chapters.{slug}' for slug in SLUGS)
+    assert {f'gluon_mlp.{slug}' for slug in SLUGS} <= set(FILES)
+    assert {f'tests.test_{slug}' for slug in SLUGS} <= set(ALL)
+
+
+def test_the_package_lists_its_packages():
+    """Else an installed copy would lack some."""
+    packages = {name for name, path in FILES.items()
+                if path.name == '__init__.py'}
+    listed = re.search(r'^packages = \[(.*?)\]',
+                       (ROOT / 'pyproject.toml').read_text(), re.M | re.S)
+    assert set(re.findall('"(.*?)"', listed[1])) == packages
+
+
+def test_the_makefile_runs_the_sections_in_their_order():
+    """It reads them from the file, before there is any environment."""
+    ran = subprocess.run(
+        ['make', '--no-print-directory', '-n', *SLUGS, 'VENV=/none'],
+        cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert re.findall(r'chapters/(\w+)\.py', ran.stdout) == SLUGS
+    named = subprocess.run(['make', 'help'], cwd=ROOT, capture_output=True,
+                           text=True, check=False)
+    assert ' '.join(SLUGS) in named.stdout
+
+
+def test_exercises_are_of_the_sections_in_their_order():
+    """Each file of exercises is a section's, and all of them are found."""
+    answered = {name.rpartition('.')[2] for name in FILES
+                if name.startswith('gluon_mlp.exercises.')}
+    assert answered <= set(SLUGS)
+    numbers = [number.rpartition('.')[0] for number in exercises()]
+    assert list(dict.fromkeys(numbers)) == [
+        s.number for s in SECTIONS if s.slug in answered]
+
+
+def test_the_published_numbers_are_as_many_as_each_section_says():
+    path = ROOT / 'gluon_mlp/compare/published.json'
+    numbers = json.loads(path.read_text())['numbers']
+    assert set(numbers) <= set(SLUGS)
+    counts = dict.fromkeys(SLUGS, 0)
+    for slug, quantities in numbers.items():
+        counts[slug] = sum(  # a null is a point outside the figure
+            np.isfinite(np.array(quantity['values'], float)).sum()
+            for quantity in quantities)
+    assert {s.slug: s.published for s in SECTIONS} == counts
 
 
 def fresh_process(code, modules, home):
     """Run `code` with the names of the modules as its arguments."""
     return subprocess.run([sys.executable, '-c', code, *modules], text=True,
-                          capture_output=True, check=False,
+                          capture_output=True, check=False, cwd=ROOT,
                           env={**os.environ, 'MXNET_HOME': str(home)})
 
 
 def modules():
-    return sorted('.'.join(path.relative_to(ROOT).with_suffix('').parts)
-                  for path in (ROOT / 'gluon_mlp').rglob('[!_]*.py'))
+    """All but `__main__` and what runs in a process of its own."""
+    return sorted(name for name in FILES if name.startswith('gluon_mlp.')
+                  and not name.endswith('__') and name not in BOOKS)
 
 
 DRAW = """
@@ -94,16 +349,65 @@ def test_imports_compute_nothing_and_load_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize('script', SCRIPTS, ids=lambda path: path.stem)
-def test_script_imports_gluon_mlp_before_mxnet(script):
-    """Else MXNet has half of the processors, and fails on Python 3.12."""
-    order = re.findall(r'^(?:from|import) (gluon_mlp|mxnet|d2l)\b',
-                       script.read_text(), re.M)
-    assert order[0] == 'gluon_mlp'
+def test_scripts_import_the_options_first():
+    """From then on Ctrl-C ends in one line, and MXNet has its settings."""
+    first = {name: next(target for _, target in imported(name)
+                        if distribution(target) in
+                        {'gluon_mlp', *requirements()}) for name in SCRIPTS}
+    assert [name for name, target in first.items()
+            if not target.startswith('gluon_mlp.run.options')] == []
 
 
-@pytest.mark.parametrize('script', SCRIPTS, ids=lambda path: path.stem)
-def test_script_reads_in_one_look(script):
-    lines = script.read_text().splitlines()
-    assert len(lines) <= 60
-    assert [line for line in lines if len(line) > 78] == []
+def test_scripts_have_lines_of_78_columns():
+    assert [line for name in SCRIPTS
+            for line in FILES[name].read_text().splitlines()
+            if len(line) > 78] == []
+
+
+QUICK = """
+import os, subprocess, sys
+import pytest
+from mxnet import autograd, np
+
+@pytest.fixture(scope='session')
+def started():
+    os.system('true')
+
+def gradients(n):
+    x = np.ones(2)
+    x.attach_grad()
+    for _ in range(n):
+        with autograd.record():
+            y = (x * x).sum()
+        y.backward()
+    return x.grad
+
+def test_process():
+    try:
+        subprocess.run([sys.executable, '-c', ''], check=True)
+    except Exception:
+        assert False, 'not to be caught'
+
+def test_process_of_a_fixture(started):
+    pass
+
+def test_training():
+    gradients(11)
+
+def test_gradients():
+    assert gradients(10).tolist() == [2, 2]
+"""
+
+
+def test_quick_skips_processes_and_trainings(tmp_path):
+    """They are found by what they do, and each reason is printed."""
+    (tmp_path / 'test_it.py').write_text(QUICK)
+    path = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
+    ran = subprocess.run(
+        [sys.executable, '-m', 'pytest', '--quick', '-rs', '-p', 'conftest',
+         f'--rootdir={tmp_path}', tmp_path], cwd=tmp_path, check=False,
+        capture_output=True, text=True, env={**os.environ,
+                                             'PYTHONPATH': path})
+    assert '= 1 passed, 3 skipped' in ran.stdout, ran.stdout
+    assert 'not quick: it starts a process' in ran.stdout
+    assert 'not quick: it trains' in ran.stdout

@@ -18,8 +18,8 @@ from mxnet import autograd, np, npx
 npx.set_np()
 
 EPS = onp.finfo('float32').eps
-# The values are a handful of float32 operations on numbers of at most 1 (or
-# exact), the gradients y (1 - y) and 1 - y^2 a handful more.
+# The values take a few float32 operations on numbers up to 1, or are exact.
+# The gradients y (1 - y) and 1 - y^2 take a few more.
 ROUNDING = 8 * EPS
 
 REFERENCE = {  # in float64, as section 4.1 defines them
@@ -58,8 +58,9 @@ def test_value_is_the_definition_in_float64(f, x):
 @pytest.mark.parametrize('f', REFERENCE)
 def test_gradient_is_the_difference_quotient(f, x):
     _, grad = value_and_grad(f, x)
-    # Central differences err by h^2 / 6 times the third derivative (2 at
-    # most): 3e-9, far below float32 rounding. ReLU has none at 0.
+    # The error of central differences is h^2 / 6 times the third derivative,
+    # which is 2 at most: 3e-9, far below float32 rounding. ReLU has no
+    # derivative at 0.
     x64, h = x.asnumpy().astype('float64'), 1e-4
     expected = (REFERENCE[f](x64 + h) - REFERENCE[f](x64 - h)) / (2 * h)
     smooth = x64 != 0
@@ -79,8 +80,9 @@ def test_curve_goes_through_the_points_that_the_book_published(f, what, x):
     curve = value_and_grad(f, x)[what == 'grad'].asnumpy()
     points, y = onp.array(PUBLISHED[f, what]).T
     ours = curve[onp.rint((points + 8) / 0.1).astype(int)]
-    # Six digits are known; an SVG figure 138.6 points high, with 6 decimals
-    # for the point and two tick marks; and another machine's float32.
+    # We know six digits. They were read from an SVG figure that is 138.6
+    # points high and gives the point and two tick marks to 6 decimals. And
+    # float32 on another machine may round differently.
     digit = 10 ** (onp.floor(onp.log10(abs(y) + 1e-300)) - 5)
     svg = 3 * 0.5e-6 / 138.6 * 1.1 * onp.ptp(curve)
     assert (abs(ours - y) <= digit / 2 + svg + 2 * EPS * abs(y)).all()
@@ -102,7 +104,7 @@ def test_alpha_of_prelu_can_be_learned(x):
         y = prelu(x, alpha)
     y.backward()
     expected = onp.minimum(0, x.asnumpy().astype('float64')).sum()
-    # A sum of 80 terms of one sign.
+    # A sum of 80 terms, all of the same sign.
     assert float(alpha.grad) == pytest.approx(expected, rel=80 * EPS)
 
 
@@ -122,7 +124,7 @@ def test_value_and_grad_leaves_the_gradient_of_its_argument_alone(x):
 
 @pytest.fixture
 def layers():
-    """Affine layers 6-5-4-3: float64 pairs (W, b), not MXNet's yet."""
+    """Affine layers 6-5-4-3: pairs (W, b) of float64 NumPy arrays."""
     rng = onp.random.default_rng(0)
     return [(rng.normal(size=(n, m)), rng.normal(size=m))
             for n, m in [(6, 5), (5, 4), (4, 3)]]
@@ -144,8 +146,11 @@ def mxnet(layers):
 
 
 def assert_close(ours, expected, X, layers):
-    """Within float32 rounding: each sum of n terms and its inputs err by at
-    most n + 2 roundings of the same expression in absolute values."""
+    """Both agree up to float32 rounding.
+
+    Each layer adds n + 2 roundings at most, for sums of n terms. A rounding
+    is relative to the same expression in absolute values.
+    """
     bound = in_float64(abs(X), [(abs(W), abs(b)) for W, b in layers])
     num_roundings = sum(len(W) + 2 for W, _ in layers)
     assert (abs(ours.asnumpy() - expected)
@@ -166,7 +171,7 @@ def test_relu_between_affine_layers_makes_them_more_than_one(X, layers):
     ours = forward(np.array(X), mxnet(layers), relu)
     expected = in_float64(X, layers, lambda X: onp.maximum(X, 0))
     assert_close(ours, expected, X, layers)
-    # Not even the best affine layer does what they do.
+    # Even the best affine layer cannot do the same.
     A = onp.column_stack([X, onp.ones(len(X))])
     best = A @ onp.linalg.lstsq(A, expected, rcond=None)[0]
     assert abs(best - expected).max() > 0.1
@@ -174,8 +179,9 @@ def test_relu_between_affine_layers_makes_them_more_than_one(X, layers):
 
 def test_script_draws_ten_figures_and_shows_the_claim_in_numbers(
         run_script, tmp_path):
-    result = run_script('mlp')
+    result = run_script('mlp', '--alpha', 0.5)
     assert result.returncode == 0, result.stderr
+    assert 'prelu: values from -4.0000 to 7.9000; ' in result.stdout
     curves = [f'mlp_{prefix}{f}' for prefix in ('', 'grad_of_')
               for f in ('relu', 'prelu', 'sigmoid', 'tanh')]
     figures = {path.stem: path for path in (tmp_path / 'figures').iterdir()}
@@ -190,22 +196,34 @@ def test_script_draws_ten_figures_and_shows_the_claim_in_numbers(
     assert without < 1e-5 and with_relu > 1
 
 
+def test_book_only_is_the_networks_and_the_three_functions(run_script,
+                                                           tmp_path):
+    result = run_script('mlp', '--book-only')
+    assert result.returncode == 0, result.stderr
+    names = ['mlp_softmax_regression', 'mlp_one_hidden_layer',
+             *(f'mlp_{prefix}{f}' for f in ('relu', 'sigmoid', 'tanh')
+               for prefix in ('', 'grad_of_'))]
+    assert result.stdout.splitlines() == [
+        f"figure: {tmp_path / 'figures' / name}.png" for name in names]
+
+
 def test_a_linear_model_fails_on_quadrants_and_a_hidden_layer_does_not():
-    """No line is right about more than 3 of 4 quadrants, as for XOR; the
-    convex loss of the linear model stays near log 2, that of guessing."""
+    """A line is right about 3 of the 4 quadrants at most, as for XOR. The
+    loss of the linear model stays near log 2, the loss of guessing."""
     seed(0)
     X, y = get_quadrants(400)
     l, acc = fit(X, y, (2, 1), num_steps=200)
     assert acc < 0.75
-    # By so much chance alone lowers a fit of 3 parameters: half a chi-square
-    # of 2 degrees of freedom, over n; 20 is beyond its one in a million.
+    # Chance alone lets a fit with two slopes lower the loss by half a
+    # chi-square of 2 degrees of freedom, over n. It exceeds 20 less often
+    # than once in a million draws.
     assert onp.log(2) - 20 / 400 < l <= onp.log(2)
     l, acc = fit(X, y, (2, 16, 1), num_steps=700)
     assert l < 0.15 and acc > 0.95
 
 
 def test_logistic_regression_takes_the_step_of_its_gradient():
-    """Two equal inputs of class 1 in three: sigmoid(b) nears 2 / 3."""
+    """Two of three equal inputs are of class 1, so sigmoid(b) nears 2/3."""
     X, y = np.zeros((3, 2)), np.array([[1.], [0.], [1.]])
     l, acc = fit(X, y, (2, 1), num_steps=200)
     entropy = -(2 * onp.log(2 / 3) + onp.log(1 / 3)) / 3

@@ -1,4 +1,4 @@
-"""4.3: Gluon's network, beside 4.2's and one in NumPy float64; its script."""
+"""4.3: Gluon's network against 4.2's and against NumPy; its script."""
 import re
 
 import numpy as onp
@@ -81,10 +81,10 @@ def test_parameters_and_outputs_have_the_shapes_of_the_book(net):
 @pytest.mark.parametrize('i', [0, 1])
 def test_weights_are_normal_of_sigma_0_01_and_biases_zero(net, i):
     w = net[i].weight.data().asnumpy().ravel().astype('float64') / 0.01
-    five = 5 / onp.sqrt(w.size)  # standard errors of the mean; ...
+    five = 5 / onp.sqrt(w.size)  # five standard errors of the mean
     assert abs(w.mean()) < five
     assert abs(w.std() - 1) < five / onp.sqrt(2)
-    share = 0.682689  # within one sigma; 0.577 for a uniform draw
+    share = 0.682689  # lies within one sigma; 0.577 for a uniform draw
     assert (abs((abs(w) < 1).mean() - share)
             < five * onp.sqrt(share * (1 - share)))
     assert not net[i].bias.data().any()
@@ -105,9 +105,9 @@ def test_concise_scratch_and_float64_end_at_the_same_weights(net, data):
         lambda X: mlp_scratch.net(X, params),
         lambda batch_size: training.sgd(params, LR, batch_size), data)
 
-    # Float32 sums of 784 and 256 terms in a row, and two roundings in each
-    # of the 9 updates: relative to the way that the weights have gone, and
-    # to the weights.
+    # The float32 sums of 784 and 256 terms round relative to how far the
+    # weights have moved. Each of the 9 updates rounds twice, relative to the
+    # weights.
     eps = onp.finfo('float32').eps / 2
     for ours in (params, weights(net)):
         for a, b, a0 in zip(ours, exact, start):
@@ -129,8 +129,9 @@ def test_script_learns_in_an_epoch_of_the_real_data_what_the_book_did(
     train_loss, train_acc = map(float, re.search(
         r'epoch 1: train loss (\S+), train acc (\S+), test acc \S+\n',
         result.stdout).groups())
-    # Published: 0.64185 here and 0.63375 in 4.2, two runs that should differ
-    # by the draw only: 0.638, standard deviation 0.0057, times 6. The loss
-    # lay above its figure, which ends at 0.9, and below that of guessing.
+    # The book has 0.64185 here and 0.63375 in 4.2, from two runs that should
+    # differ by their draws only. Their mean is 0.638 and their standard
+    # deviation 0.0057; six of these are allowed. The book's loss lay above
+    # its figure, which ends at 0.9, and below the loss of guessing.
     assert train_acc == pytest.approx(0.638, abs=0.034)
     assert 0.9 < train_loss < onp.log(10)

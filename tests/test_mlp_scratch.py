@@ -4,6 +4,7 @@ import re
 import numpy as onp
 import pytest
 from gluon_mlp.d2l import training
+from gluon_mlp.mlp import value_and_grad
 from gluon_mlp.mlp_scratch import init_params, net, relu
 from mxnet import autograd, gluon, np, npx
 
@@ -48,8 +49,8 @@ def test_params_have_the_shapes_of_the_book_and_gradients(params):
 @pytest.mark.parametrize('i', [0, 2])
 def test_weights_are_normal_of_scale_0_01(params, i):
     w = params[i].asnumpy().ravel().astype('float64') / 0.01
-    # Five standard errors: of the mean, of the scale, and of the share that
-    # lies within one scale (0.577 for a uniform draw of the same scale).
+    # Within five standard errors: the mean, the scale, and the share that
+    # lies within one scale. For a uniform draw that share is 0.577.
     five = 5 / onp.sqrt(w.size)
     assert abs(w.mean()) < five
     assert abs(w.std() - 1) < five / onp.sqrt(2)
@@ -74,11 +75,17 @@ def test_relu_keeps_what_is_above_0():
     assert relu(X).tolist() == [[0, 0, 0], [X[1, 0].item(), 3.5, onp.inf]]
 
 
+def test_the_gradient_of_relu_at_0_is_1_and_that_of_npx_relu_is_0():
+    x = np.array([-1, -0.0, 0, 1])
+    assert value_and_grad(relu, x)[1].tolist() == [0, 1, 1, 1]
+    assert value_and_grad(npx.relu, x)[1].tolist() == [0, 0, 0, 1]
+
+
 def test_outputs_are_those_of_float64(params, batch):
-    params[1][:], params[3][:] = 0.1, -0.2  # biases that can be seen
+    params[1][:], params[3][:] = 0.1, -0.2  # so that the biases matter
     X, _ = batch
     expected = in_float64(X, float64(params))
-    # Sums of 784 and 256 terms, with the absolute value of each term.
+    # The same sums of 784 and 256 terms, in absolute values.
     bound = in_float64(X, [abs(param) for param in float64(params)])
     allowed = (784 + 256) * onp.finfo('float32').eps / 2 * bound
     assert (abs(net(np.array(X), params).asnumpy() - expected)
@@ -94,8 +101,8 @@ def test_gradients_are_the_difference_quotients(params, batch):
     rng, h = onp.random.default_rng(1), 1e-6
     for i, param in enumerate(params):
         grad = param.grad.asnumpy()
-        # In the direction of the gradient, where the sum is largest, and in
-        # a random one: each shows another mistake.
+        # One step goes along the gradient, where the difference is largest,
+        # and one in a random direction. They show different mistakes.
         for direction in (grad, rng.normal(size=param.shape)):
             direction = direction / onp.linalg.norm(direction)
             ends = []
@@ -104,7 +111,7 @@ def test_gradients_are_the_difference_quotients(params, batch):
                 moved[i] += step * direction
                 ends.append(cross_entropy(in_float64(X, moved), y).sum())
             quotient = (ends[0] - ends[1]) / (2 * h)
-            # Rounding: float32 sums of 784 + 256 terms, the quotient's own.
+            # The float32 sums of 784 + 256 terms round, and the quotient.
             allowed = (1040 * 6e-8 * onp.linalg.norm(grad)
                        + 2 ** -52 * ends[0] / h)
             assert abs((grad * direction).sum() - quotient) <= allowed
@@ -121,9 +128,10 @@ def test_script_learns_in_an_epoch_of_the_real_data_what_the_book_did(
     train_loss, train_acc = map(float, re.search(
         r'epoch 1: train loss (\S+), train acc (\S+), test acc \S+\n',
         result.stdout).groups())
-    # Published: 0.63375 here and 0.64185 in 4.3, two runs that should differ
-    # by the draw only: 0.638, standard deviation 0.0057, times 6. The loss
-    # lay above its figure, which ends at 0.9, and below that of guessing.
+    # The book has 0.63375 here and 0.64185 in 4.3, from two runs that should
+    # differ by their draws only. Their mean is 0.638 and their standard
+    # deviation 0.0057; six of these are allowed. The book's loss lay above
+    # its figure, which ends at 0.9, and below the loss of guessing.
     assert train_acc == pytest.approx(0.638, abs=0.034)
     assert 0.9 < train_loss < onp.log(10)
     assert 'true:      ankle boot, pullover, trouser' in result.stdout

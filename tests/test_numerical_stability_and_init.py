@@ -2,8 +2,8 @@
 import numpy as onp
 import pytest
 from gluon_mlp.d2l import training
+from gluon_mlp.mlp import get_quadrants
 from gluon_mlp.numerical_stability_and_init import (
-    get_symmetry_data,
     product_of_matrices,
     train_from,
     variances,
@@ -18,9 +18,9 @@ UNIT = 2.0 ** -24  # of rounding, in float32
 
 
 def rounding_bound(matrices):
-    """Of each element of the product: the largest error of float32.
+    """The product, and how far float32 may be off in each element.
 
-    To first order. A product of two 4x4 matrices is off by at most 4 UNIT
+    To first order, a product of two 4x4 matrices is off by at most 4 UNIT
     of |A||B|, and the remaining matrices multiply that error.
     """
     partial = [matrices[0]]
@@ -55,7 +55,7 @@ def test_the_matrices_are_the_published_ones():
 
 def symmetry(initializer, dropout=0):
     training.seed(0)
-    return train_from(initializer, *get_symmetry_data(), dropout)
+    return train_from(initializer, *get_quadrants(200), dropout)
 
 
 def test_equal_weights_stay_equal_and_one_unit_is_not_enough():
@@ -82,8 +82,8 @@ def test_dropout_breaks_the_symmetry_of_equal_weights():
     (init.Xavier(), 1)])
 def test_each_linear_layer_multiplies_the_variance_by_its_factor(
         initializer, factor):
-    """n sigma^2 forward and backward, for n inputs and outputs: Xavier's
-    is 1. A random layer is off by sqrt(2 / n), their mean log by less."""
+    """With n inputs and outputs it is n sigma^2 both ways, and 1 for Xavier.
+    One random layer is off by sqrt(2 / n), and the mean of 50 by less."""
     training.seed(0)
     forward, backward = variances(initializer, None, 50, 100, 32)
     assert forward.shape == backward.shape == (51,)
@@ -97,8 +97,8 @@ def test_each_linear_layer_multiplies_the_variance_by_its_factor(
 
 
 def test_large_weights_saturate_tanh_and_its_derivative_counts():
-    """The activations stay below 1, and the gradients grow by n sigma^2
-    times the mean square of the derivative, a layer."""
+    """The activations stay below 1. Each layer multiplies the variance of the
+    gradients by n sigma^2 times the mean square of the derivative."""
     training.seed(0)
     forward, backward = variances(init.Normal(1), 'tanh', 20, 100, 32)
     assert 0.8 < forward[-1] <= 1
@@ -112,16 +112,41 @@ def test_large_weights_saturate_tanh_and_its_derivative_counts():
 
 
 def test_gradients_shrink_most_where_tanh_is_least_linear():
-    """Xavier's activations shrink towards the outputs, where tanh' is 1."""
+    """Xavier's activations shrink towards the outputs: there tanh' is 1."""
     training.seed(0)
     _, backward = variances(init.Xavier(), 'tanh', 50, 100, 32)
     # About 0.5 and 1; a random layer is off by sqrt(2 / 100).
     assert backward[0] / backward[1] < 0.7 < backward[49] / backward[50]
 
 
+def figures(tmp_path):
+    return sorted(path.stem.replace('numerical_stability_and_init_', '')
+                  for path in (tmp_path / 'figures').iterdir())
+
+
+def test_book_only_ends_after_the_matrices(run_script, tmp_path):
+    done = run_script('numerical_stability_and_init', '--book-only')
+    assert (done.returncode, done.stderr) == (0, '')
+    training.seed(0)
+    first, product = product_of_matrices()
+    _, *lines = done.stdout.splitlines()  # the first one names the figure
+    assert '\n'.join(lines) == (f'a single matrix\n{first}\n'
+                                f'after multiplying 100 matrices\n{product}')
+    assert figures(tmp_path) == ['sigmoid']
+
+
 @pytest.mark.slow
-def test_the_script_runs(run_script, tmp_path):
-    result = run_script('numerical_stability_and_init')
-    assert result.returncode == 0, result.stderr
-    assert '2.2122064' in result.stdout
-    assert len(list((tmp_path / 'figures').glob('*.png'))) == 5
+def test_the_whole_script_adds_symmetry_and_variances(run_script, tmp_path):
+    book_only = run_script('numerical_stability_and_init', '--book-only')
+    done = run_script('numerical_stability_and_init')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.startswith(book_only.stdout)
+    training.seed(0)
+    product_of_matrices()
+    result = train_from(init.Constant(0.5), *get_quadrants(200))
+    lines = done.stdout[len(book_only.stdout):].splitlines()
+    assert lines[3].split()[:2] == ['constant', '0']
+    assert lines[3].split()[-1] == f'{result.accuracy:.3f}'
+    assert figures(tmp_path) == [
+        'linear_activations', 'linear_gradients', 'sigmoid',
+        'tanh_activations', 'tanh_gradients']

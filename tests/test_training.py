@@ -13,6 +13,7 @@ from gluon_mlp.d2l.data import load_array
 from gluon_mlp.d2l.training import (
     Accumulator,
     Epoch,
+    Updater,
     accuracy,
     evaluate_accuracy,
     evaluate_loss,
@@ -111,7 +112,12 @@ def test_sgd_steps_against_the_mean_gradient():
     l.backward()
     alias = w
     sgd([w], 0.5, 4)
-    assert alias.tolist() == [1 - 0.5 * 6 / 4, -2 + 0.5 * 12 / 4]
+    once = [1 - 0.5 * 6 / 4, -2 + 0.5 * 12 / 4]
+    assert alias.tolist() == once
+    updater = Updater([w], 0.25)  # the same, with its parameters by name
+    updater(2)
+    assert alias.tolist() == [once[0] - 0.25 * 6 / 2, once[1] + 0.25 * 12 / 2]
+    assert updater.params[0] is w
 
 
 def test_accuracy_counts_the_largest_outputs():
@@ -273,15 +279,15 @@ print(*[fingerprint(number) for number in (0, 0, 1)])
 """
 
 
-def test_a_seed_repeats_a_run_bitwise():
+def test_a_seed_repeats_a_run_bitwise(capsys):
     """Weights, shuffle and dropout: in a process, and in a fresh one."""
-    runs = [subprocess.run([sys.executable, '-c', PROGRAM], check=True,
-                           capture_output=True, text=True)
-            for _ in range(2)]
-    first, again, other = runs[0].stdout.splitlines()[-1].split()
+    fresh = subprocess.run([sys.executable, '-c', PROGRAM], check=True,
+                           capture_output=True, text=True).stdout
+    first, again, other = fresh.splitlines()[-1].split()
     assert first == again
     assert first != other
-    assert runs[0].stdout == runs[1].stdout
+    exec(PROGRAM, {})
+    assert capsys.readouterr().out == fresh
 
 
 def test_the_seed_restarts_mxnet_and_numpy():
@@ -322,6 +328,20 @@ def test_a_log_file_gets_one_line_an_epoch(data, capfd):
         f'epoch {i}: train loss {l:.4f}, train acc {train_acc:.4f}, '
         f'test acc {test_acc:.4f}\n'
         for i, (l, train_acc, test_acc) in enumerate(history, 1))
+
+
+def test_quiet_is_quiet(data, capfd):
+    """Nothing is printed and no figure made; the history is the same."""
+    histories = []
+    for quiet in (False, True):
+        capfd.readouterr()
+        plt.close('all')
+        seed(0)
+        net = new_net()
+        histories.append(train_ch3(net, our_iter(data), our_iter(data), loss,
+                                   2, by_trainer(net), quiet=quiet))
+    assert histories[0] == histories[1]
+    assert capfd.readouterr() == ('', '') and plt.get_fignums() == []
 
 
 def test_a_terminal_gets_a_progress_bar(data, monkeypatch, capsys):

@@ -9,6 +9,7 @@ import pytest
 from gluon_mlp import underfit_overfit as section
 from gluon_mlp.d2l import training
 from gluon_mlp.errors import NonFiniteLossError
+from gluon_mlp.kaggle_house_price import get_k_fold_data
 from mxnet import np
 
 EPS = 2.0 ** -23  # spacing of float32 at 1
@@ -25,11 +26,11 @@ def test_the_first_draws_are_the_published_ones():
     assert str(features[:2]) == '[[-0.03716067]\n [-1.1468065 ]]'
     if mxnet.__version__ < '2':
         assert str(labels[:2]) == '[ 5.1432443  -0.06415121]'
-    # MXNet 2 rounds otherwise where it adds up their four terms, the largest
-    # of size 5.
+    # MXNet 2 rounds differently when it adds up their four terms, which are
+    # of size 5 at most.
     assert labels[:2].tolist() == pytest.approx([5.1432443, -0.06415121],
                                                 rel=0, abs=5 * EPS)
-    # The powers may differ in the last bit: they come from the C library.
+    # The powers come from the C library, so the last bit may differ.
     published = [1, -1.1468065, 0.65758252, -0.25137332, 0.072069131,
                  -0.016529869, 0.0031594271, -0.00051760738, 7.419943e-05,
                  -9.4547095e-06, 1.0842722e-06, -1.1304095e-07,
@@ -44,12 +45,12 @@ def test_poly_features_are_powers_over_factorials_and_labels_are_cubic():
     features, poly_features, labels = (a.asnumpy() for a in book_data())
     x = features.astype('float64')
     expected = onp.hstack([x ** i / math.gamma(i + 1) for i in range(20)])
-    # A power, off by an EPS at most, and the rounding of the quotient and of
-    # its divisor; the smallest of float32 are multiples of 2^-149.
+    # A power is off by one EPS at most; the quotient and its divisor are
+    # rounded, too. The smallest float32 numbers are multiples of 2^-149.
     onp.testing.assert_allclose(poly_features, expected, rtol=3 * EPS,
                                 atol=2.0 ** -149)
     noise = labels - expected[:, :4] @ TRUE_W
-    # 200 draws of scale 0.1: the standard error of theirs is 0.1 / 20.
+    # The scale of 200 draws has a standard error of 0.1 / 20.
     assert noise.std() == pytest.approx(0.1, abs=5 * 0.1 / 20)
     assert abs(noise.mean()) < 5 * 0.1 / 200 ** 0.5
 
@@ -60,14 +61,14 @@ def test_training_is_gradient_descent_on_the_mean_loss():
     data = [np.array(a, dtype='float32') for a in (X, X[:3], y, y[:3])]
     training.seed(3)
     w = section.train(*data, num_epochs=1, lr=1e-12)[0].astype('float64')
-    training.seed(3)  # one batch of all four: the order does not matter
+    training.seed(3)  # all four are one batch, so their order is irrelevant
     weight, history = section.train(*data, num_epochs=21, lr=0.1)
     losses = {}
     for epoch in range(1, 22):
         w -= 0.1 * X.T @ (X @ w - y) / 4
         losses[epoch] = [((X[:n] @ w - y[:n]) ** 2).mean() / 2
                          for n in (4, 3)]
-    # 21 steps, each with a few roundings of numbers near 1.
+    # There are 21 steps, each with a few roundings of numbers near 1.
     onp.testing.assert_allclose(weight, w, rtol=0, atol=21 * 4 * EPS)
     assert [row[0] for row in history] == [1, 20, 21]
     onp.testing.assert_allclose([row[1:] for row in history],
@@ -86,8 +87,8 @@ def test_the_normal_training_ends_where_the_published_one_did():
     _, poly_features, labels = book_data()
     X, y = poly_features[:, :4], labels
     weight, history = section.train(X[:100], X[100:], y[:100], y[100:])
-    # Published, its shuffle not seeded. Over three shuffles the weights came
-    # within 0.0004 and the losses of epoch 400 within 0.001 of it.
+    # The book did not seed its shuffle. Over three shuffles the weights came
+    # within 0.0004 of the book's, and the losses of epoch 400 within 0.001.
     onp.testing.assert_allclose(
         weight, [5.019083, 1.2223408, -3.4236875, 5.5720234], atol=0.001)
     assert history[-1] == pytest.approx((400, 0.00478493, 0.00621586),
@@ -99,8 +100,7 @@ def test_folds_are_disjoint_consecutive_and_cover_all_rows(n, k):
     X, y = onp.arange(2 * n).reshape(n, 2), onp.arange(n)
     valid_rows = []
     for i in range(k):
-        X_train, y_train, X_valid, y_valid = section.get_k_fold_data(
-            k, i, X, y)
+        X_train, y_train, X_valid, y_valid = get_k_fold_data(k, i, X, y)
         assert (X_train == X[y_train]).all() and (X_valid == X[y_valid]).all()
         assert sorted([*y_train, *y_valid]) == list(range(n))
         assert n // k <= len(y_valid) <= -(-n // k)
@@ -113,11 +113,11 @@ def test_folds_are_disjoint_consecutive_and_cover_all_rows(n, k):
     (3, 3, 'no fold 3 among 3'), (3, -1, 'no fold -1 among 3')])
 def test_impossible_folds_are_refused(k, i, message):
     with pytest.raises(ValueError, match=message):
-        section.get_k_fold_data(k, i, onp.ones((3, 1)), onp.ones(3))
+        get_k_fold_data(k, i, onp.ones((3, 1)), onp.ones(3))
 
 
 def test_k_fold_averages_the_losses_of_each_fold():
-    # Fitted is the mean label: of (2, 4), 3, and of (0, 0), 0.
+    # The fit is the mean label: 3 for (2, 4), and 0 for (0, 0).
     X, y = onp.ones((4, 1)), onp.array([0.0, 0, 2, 4])
     train_loss, valid_loss = section.k_fold(2, X, y)
     assert train_loss == pytest.approx((1 + 0) / 2 / 2)
@@ -149,7 +149,7 @@ def test_the_gap_closes_with_the_number_of_examples():
     gaps = [test_loss - train_loss for _, train_loss, test_loss in rows]
     assert [row[0] for row in rows] == [10, 40, 160]
     assert gaps[0] > 3 * gaps[1] > 9 * gaps[2] > 0
-    # A line underfits: more examples do not make its training error small.
+    # A line underfits: its training error stays large with more examples.
     line, = section.learning_curve([160], degree=1)
     assert line[1] > 10 * rows[-1][1]
 

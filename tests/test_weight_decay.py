@@ -24,13 +24,13 @@ def batch():
 
 @pytest.fixture
 def start():
-    """A weight (3, 1) and a bias far from zero, so that decay would show."""
+    """A weight (3, 1) and a bias so far from zero that decay would show."""
     return (onp.array([[0.5], [-2], [1]], 'float32'),
             onp.array([4], 'float32'))
 
 
 def scratch_params(monkeypatch, start):
-    """Let `train` begin at `start`; the arrays that it will update."""
+    """Let `train` begin at `start`. Returns the arrays that it updates."""
     w, b = (np.array(a) for a in start)
     for param in (w, b):
         param.attach_grad()
@@ -39,7 +39,8 @@ def scratch_params(monkeypatch, start):
 
 
 def concise_params(monkeypatch, start):
-    """Let `train_concise` begin at `start`; the parameters it will update."""
+    """Let `train_concise` begin at `start`. Returns a list, which will hold
+    the parameters that it updates."""
     kept, real_trainer = [], gluon.Trainer
 
     def trainer(params, *args):
@@ -56,7 +57,7 @@ def concise_params(monkeypatch, start):
 
 
 def decayed_step(w, b, X, y):
-    """One step with decay of w alone, by its formula, in float64."""
+    """One step in float64, by the formula that decays w and not b."""
     w, b, X, y = (a.astype('float64') for a in (w, b, X, y))
     error = X @ w + b - y
     return ((1 - LR * LAMBD) * w - LR * X.T @ error / len(y),
@@ -78,7 +79,7 @@ def test_a_step_from_scratch_shrinks_w_and_not_b(monkeypatch, batch, start):
     data_iter = [tuple(np.array(a) for a in batch)]
     weight_decay.train(LAMBD, data_iter, data_iter, 3, num_epochs=1, lr=LR)
     new_w, new_b = decayed_step(*start, *batch)
-    # Both are below 4, where float32 rounds by 2 EPS; a few roundings.
+    # Numbers below 4 are rounded by 2 EPS, a few times.
     onp.testing.assert_allclose(w.asnumpy(), new_w, rtol=0, atol=8 * EPS)
     onp.testing.assert_allclose(b.asnumpy(), new_b, rtol=0, atol=8 * EPS)
 
@@ -109,8 +110,8 @@ def test_scratch_and_concise_from_the_same_start_end_alike(monkeypatch,
     onp.random.seed(2)  # the same batches
     norm_concise, history_concise = weight_decay.train_concise(
         LAMBD, train_iter, test_iter, num_epochs=11)
-    # 44 steps contract by 1 - LR * LAMBD each, so roundings do not pile up
-    # beyond 44 of EPS relative to the start.
+    # Each of the 44 steps shrinks what was rounded before, so the roundings
+    # add up to 44 at most, of numbers below 4.
     onp.testing.assert_allclose(params[0].data().asnumpy().T, w.asnumpy(),
                                 rtol=0, atol=44 * 2 * EPS)
     assert norm == pytest.approx(norm_concise, abs=44 * 2 * EPS)
@@ -126,8 +127,8 @@ def test_data_are_the_linear_function_with_small_noise():
             for i in (0, 1))
     assert X.shape == (100, 200) and y.shape == (100, 1)
     noise = y - 0.01 * X.sum(axis=1, keepdims=True) - 0.05
-    # The deviation of 100 normal draws of scale 0.01 has a standard error of
-    # 0.01 / sqrt(200): within 5 of them.
+    # The standard deviation of 100 normal draws of scale 0.01 has a standard
+    # error of 0.01 / sqrt(200). Five of them are allowed.
     assert noise.std() == pytest.approx(0.01, abs=5 * 0.01 / 200 ** 0.5)
 
 
@@ -150,8 +151,8 @@ def test_the_norms_are_the_published_ones():
     # d2l-zh, MXNet, 2022: 13.259393, 0.38249096, 15.01407, 0.33991298
     assert [f'{norm:.4f}' for norm in norms] == ['13.2594', '0.3825',
                                                  '15.0141', '0.3399']
-    # Test losses of the last epoch, read from the published figures; the
-    # shuffle was not seeded there.
+    # The test losses of the last epoch, read from the book's figures. The
+    # book did not seed its shuffle.
     assert [history[-1][0] for history in histories] == [100] * 4
     assert [history[-1][2] for history in histories] == pytest.approx(
         [60.2215, 0.0950164, 94.6468, 0.0735612], rel=2e-3)
@@ -164,7 +165,8 @@ def test_the_script_runs(run_script, tmp_path):
     least_squares, penalty, noise = [
         onp.fromstring(line.split('[')[1].rstrip(']'), sep=' ') for line in
         done.stdout.splitlines() if line.endswith(']')]
-    assert abs(penalty - noise).max() < 0.05 < abs(least_squares - noise).max()
+    assert abs(penalty - noise).max() < 0.05
+    assert abs(least_squares - noise).max() > 0.05
     largest, difference = map(float, re.findall(
         r'w up to ([\d.]+), they differ by at most ([-.\de]+)', done.stdout
     )[0])
@@ -176,11 +178,11 @@ def test_the_script_runs(run_script, tmp_path):
 
 
 def test_the_penalized_step_is_the_decayed_step_to_rounding():
-    """Both of `step_both_ways` are the formula in float64.
+    """Both results of `step_both_ways` are those of the formula in float64.
 
-    `unit` rounds off once. The bound counts the roundings of the path: the
-    last subtraction; the decay's four products; the sum over the batch of
-    products with an error whose own terms were rounded.
+    `unit` bounds one relative rounding. The bound adds up the roundings of
+    the last subtraction, of the four products of the decay, and of the sum
+    over the batch, whose terms contain the rounded errors.
     """
     training.seed(0)
     d, n, unit = 20, 5, EPS / 2
@@ -196,8 +198,8 @@ def test_the_penalized_step_is_the_decayed_step_to_rounding():
     assert (abs(w.asnumpy() - want) <= bound).all()
     assert (abs(by_formula.asnumpy() - want) <= bound).all()
     assert (start.asnumpy() == w64).all()
-    assert (bound < 4 * unit * (abs(w64) + 1)).all()  # a last bit or two
-    assert (abs(w.asnumpy() - w64) > 100 * bound).any()  # it did step
+    assert (bound < 4 * unit * (abs(w64) + 1)).all()  # the last bit or two
+    assert (abs(w.asnumpy() - w64) > 100 * bound).any()  # w has moved
 
 
 def noisy_regression():
@@ -216,8 +218,8 @@ def test_tikhonov_is_least_squares_of_data_with_the_penalty_as_rows():
 
 
 def test_input_noise_is_tikhonov_in_closed_form():
-    """Least squares on many noisy copies of the data: their number stands
-    for the expectation, with an error of about 1 / sqrt(40 * 5000)."""
+    """Least squares on many noisy copies of the data is close to the
+    expectation; the error is about 1 / sqrt(40 * 5000)."""
     X, y = noisy_regression()
     rng, sigma = onp.random.default_rng(1), 0.6
     copies = onp.tile(X, (5000, 1))

@@ -1,6 +1,8 @@
 """PyTorch as the rival: data in memory, the same batches and statistics.
 
-Each function returns what to time, and what waits for it to end.
+Its process imports no MXNet, so the constants of a network come as
+arguments: the `sizes` of its layers, the `dropouts` between them, and `lr`.
+Each function returns what to time, and what waits for its end.
 """
 import os
 import time
@@ -10,15 +12,11 @@ import numpy as np
 from ..d2l import fashion_mnist
 from ..machine import compat
 
-SIZES = {'mlp_scratch': (784, 256, 10), 'mlp_concise': (784, 256, 10),
-         'dropout': (784, 256, 256, 10)}
-DROPOUT = (0.2, 0.5)
-EVALUATED = 4096  # test images at once, as ours
-LR = {'mlp_scratch': 0.1, 'mlp_concise': 0.1, 'dropout': 0.5}
+EVALUATED = 2048  # test images at once, as in our code
 
 
 def _torch(device):
-    """PyTorch with our number of threads, and its own way to wait."""
+    """PyTorch with as many threads as ours, its device, and its waiting."""
     os.environ.pop('GOMP_SPINCOUNT', None)
     import torch
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS')
@@ -31,15 +29,18 @@ def _torch(device):
     return torch, torch.device('cuda' if device == 'gpu' else 'cpu'), wait
 
 
-def epoch(section, what, compiled, device='cpu', batch_size=256):
-    """One epoch of training and evaluation; gives the test accuracy."""
+def epoch(network, batch_size, compiled, device='cpu'):
+    """One epoch, training and evaluation; gives the test accuracy.
+
+    `network` has the arguments of `_network`, and `lr`.
+    """
     torch, place, wait = _torch(device)
     found = fashion_mnist.load()
-    X, X_test = (torch.tensor(images.reshape(-1, 784), device=place) / 255
+    X, X_test = (torch.tensor(images.reshape(-1, 784), device=place)
                  for images in (found.train_images, found.test_images))
     y, y_test = (torch.tensor(labels, device=place).long()
                  for labels in (found.train_labels, found.test_labels))
-    net, train = _trainer(torch, section, what, compiled, place)
+    net, train = _trainer(torch, compiled, place, **network)
 
     def run():
         order = torch.tensor(np.random.permutation(len(X)), device=place)
@@ -48,35 +49,34 @@ def epoch(section, what, compiled, device='cpu', batch_size=256):
             net.eval()
             correct = sum((net(a).argmax(1) == b).sum() for a, b in zip(
                 X_test.split(EVALUATED), y_test.split(EVALUATED)))
-            return float(correct) / len(y_test)
+            return {'accuracy': float(correct) / len(y_test)}
     return run, wait
 
 
-def step(section, what, compiled, num_batches, device='cpu'):
-    """The loop over `num_batches` batches of 256, made before."""
+def step(network, batch_size, compiled, num_batches, device='cpu'):
+    """The loop over `num_batches` batches, which exist before it starts."""
     torch, place, wait = _torch(device)
     images = fashion_mnist.load()
-    X = torch.tensor(images.train_images.reshape(-1, 784)) / 255
+    X = torch.tensor(images.train_images.reshape(-1, 784))
     y = torch.tensor(images.train_labels).long()
     batches = [(a.clone().to(place), b.clone().to(place)) for a, b in list(
-        zip(X.split(256), y.split(256)))[:num_batches]]
-    _, train = _trainer(torch, section, what, compiled, place)
+        zip(X.split(batch_size), y.split(batch_size)))[:num_batches]]
+    _, train = _trainer(torch, compiled, place, **network)
 
     def run():
         train(None, batches)
+        return {}
     return run, wait
 
 
-def _trainer(torch, section, what, compiled, place):
+def _trainer(torch, compiled, place, lr, **network):
     """The network, and a function that trains it on batches."""
-    net = _network(torch, SIZES[section], section == 'dropout',
-                   what == 'scratch').to(place)
-    optimizer = torch.optim.SGD(net.parameters(), LR[section], fused=True)
-    loss = torch.nn.CrossEntropyLoss()
+    net = _network(torch, **network).to(place)
+    optimizer = torch.optim.SGD(net.parameters(), lr, fused=True)
 
     def forward(X, y):
         y_hat = net(X)
-        l = loss(y_hat, y)
+        l = torch.nn.functional.cross_entropy(y_hat, y)
         return l, l.detach() * len(y), (y_hat.argmax(1) == y).sum()
 
     if compiled:
@@ -96,22 +96,25 @@ def _trainer(torch, section, what, compiled, place):
     return net, train
 
 
-def _network(torch, sizes, drop, scratch):
-    """The chapter's network, of layers or of operations on parameters."""
+def _network(torch, sizes, dropouts, scratch):
+    """A network of the chapter: of layers, or of operations on parameters.
+
+    `dropouts` is empty, or has a probability for each hidden layer.
+    """
     nn = torch.nn
     layers = [nn.Linear(*size) for size in zip(sizes, sizes[1:])]
     for layer in layers:
         nn.init.normal_(layer.weight, std=0.01)
         nn.init.zeros_(layer.bias)
     if scratch:
-        return _scratch(torch, layers, drop)
+        return _scratch(torch, layers, dropouts)
     modules = [layers[0]]
-    for layer, p in zip(layers[1:], DROPOUT):
-        modules += [nn.ReLU(), *([nn.Dropout(p)] if drop else []), layer]
+    for i, layer in enumerate(layers[1:]):
+        modules += [nn.ReLU(), *map(nn.Dropout, dropouts[i:i + 1]), layer]
     return nn.Sequential(*modules)
 
 
-def _scratch(torch, layers, drop):
+def _scratch(torch, layers, dropouts):
     class Net(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -122,17 +125,18 @@ def _scratch(torch, layers, drop):
         def forward(self, X):
             W, b, *params = self.params
             H = X @ W + b
-            for W, b, p in zip(params[::2], params[1::2], DROPOUT):
+            for i, (W, b) in enumerate(zip(params[::2], params[1::2])):
                 H = torch.relu(H)
-                if drop and self.training:
-                    H = (torch.rand_like(H) > p) * H / (1 - p)
+                if dropouts and self.training:
+                    mask = torch.rand_like(H) > dropouts[i]
+                    H = mask * H / (1 - dropouts[i])
                 H = H @ W + b
             return H
     return Net()
 
 
 def products(shapes, num_repeats, device='cpu'):
-    """As `ours.products`, in PyTorch."""
+    """The products of `ours.products`, in PyTorch."""
     torch, place, wait = _torch(device)
     pairs = {}
     for name, (m, k, n, ta, tb) in shapes.items():
@@ -141,8 +145,9 @@ def products(shapes, num_repeats, device='cpu'):
         pairs[name] = A.T if ta else A, B.T if tb else B
 
     def run():
-        return {name: _product_seconds(torch, A, B, num_repeats, wait)
-                for name, (A, B) in pairs.items()}
+        return {'parts': {name: _product_seconds(torch, A, B, num_repeats,
+                                                 wait)
+                          for name, (A, B) in pairs.items()}}
     return run, wait
 
 

@@ -1,4 +1,4 @@
-"""The table and the plots of a run, `bench.json`, and two runs compared."""
+"""`bench.json`, the table and the plots of a run, and two runs compared."""
 import json
 import math
 import sys
@@ -6,13 +6,13 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from ..d2l import plot
+from .. import experiment
+from ..d2l import plotting
 from ..errors import ChapterError
 from ..files import written_whole
 
 PRODUCTS = ('X W1', 'dW1', 'H W2', 'dW2', 'dH')
 ENTRY = {'what', 'who', 'x', 'times', 'median', 'q1', 'q3'}  # to compare
-SWEEPS = ('batch size', 'hidden units', 'threads')
 
 
 def write_json(result, path):
@@ -38,7 +38,7 @@ def read_json(path):
 
 
 def print_result(result):
-    """Print the machine, a row for each rival, and the shares."""
+    """Print the machine, a row for each entry, and the shares."""
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(', '.join(f'{name} {value}' for name, value in
                             result['about'].items() if value is not None),
@@ -84,66 +84,66 @@ def _seconds(seconds):
 
 
 def find(result, what, who=None, x=None):
-    """The entry for `what`, by `who`; of several rivals the fastest."""
+    """The entry for `what` and `x` by `who`, or by the fastest rival."""
     found = [r for r in result['results'] if r['what'] == what
              and r['x'] == x and who in (None, r['who'])]
     return min(found, key=lambda r: r['median'], default=None)
 
 
+def of_kind(result, kind):
+    """The entries of a kind."""
+    return [r for r in result['results'] if r['kind'] == kind]
+
+
 def product_speed(result):
     """GFLOP/s of the fastest matrix product that was measured, or None."""
-    speeds = [r['gflop_per_s'] for r in result['results']
-              if r['what'].startswith('product: ')]
-    return max(speeds, default=None)
+    return max((r['gflop_per_s'] for r in of_kind(result, 'product')),
+               default=None)
 
 
 def shares(result):
-    """How near a step is to the products that it cannot avoid: sentences."""
-    entry = next((r for r in result['results'] if r['who'] == 'ours'
-                  and r['what'].startswith('mlp_concise concise ')
-                  and r['what'].endswith(' steps')), None)
+    """Sentences: how much of a step of 4.3 its products must take."""
+    entry = next((r for r in of_kind(result, 'steps') if r['who'] == 'ours'
+                  and r['section'] == 'mlp_concise'), None)
     if not entry or not product_speed(result):
         return []
-    step = entry['median'] / int(entry['what'].split()[2])
+    step = entry['median'] / entry['steps']
     texts = []
-    for n in (3, 5):
-        names = PRODUCTS[:n]
+    for names in (PRODUCTS[:3], PRODUCTS):
         products = sum(find(result, f'product: {p}')['median'] for p in names)
         texts.append(f'a step takes {_seconds(step)}; its products '
-                     f'{", ".join(names)}, each by whoever is faster, '
-                     f'{_seconds(products)}: {products / step:.0%}')
+                     f'{", ".join(names)} take {_seconds(products)}, each '
+                     f'by the faster rival: {products / step:.0%}')
     return texts
 
 
 def draw(result, folder):
     """Plot the sweeps, the epochs and the parts; the paths."""
-    plot.folder = folder
-    paths = [_draw_sweep(result, what) for what in SWEEPS
-             if any(r['what'] == what for r in result['results'])]
-    for name, end in (('epochs', ' epoch'), ('parts', None)):
-        chosen = [r for r in result['results'] if (
-            r['what'].endswith(end) if end else
-            r['what'].startswith('part of a step'))]
-        if chosen:
-            paths.append(_draw_bars(name, chosen))
+    sweeps = dict.fromkeys(r['what'] for r in of_kind(result, 'sweep')
+                           if r['x'] is not None)
+    with experiment.use(figures=folder):
+        paths = [_draw_sweep(result, what) for what in sweeps]
+        for name, kind in (('epochs', 'epoch'), ('parts', 'part')):
+            if of_kind(result, kind):
+                paths.append(_draw_bars(name, of_kind(result, kind)))
     return paths
 
 
 def _draw_sweep(result, what):
-    """Time of a batch and images a second over `what`, log axes."""
+    """Plot the time of an image and the speed over `what`, on log axes."""
     rows = [r for r in result['results'] if r['what'] == what]
     x = [r['x'] for r in rows]
-    _, (left, right) = plot.plt.subplots(1, 2, figsize=(8, 3))
+    _, (left, right) = plotting.plt.subplots(1, 2, figsize=(8, 3))
     per_image = [[1e6 * r[q] / r['images'] for r in rows]
                  for q in ('median', 'q1', 'q3')]
     left.fill_between(x, *per_image[1:], alpha=0.3)
-    plot.plot(x, per_image[0], what, 'microseconds an image', xscale='log',
-              yscale='log', fmts=('o-',), axes=left)
-    plot.plot(x, [r['gflop_per_s'] for r in rows], what, 'GFLOP/s',
-              xscale='log', yscale='log', fmts=('o-',), axes=right)
+    plotting.plot(x, per_image[0], what, 'microseconds an image',
+                  xscale='log', yscale='log', fmts=('o-',), axes=left)
+    plotting.plot(x, [r['gflop_per_s'] for r in rows], what, 'GFLOP/s',
+                  xscale='log', yscale='log', fmts=('o-',), axes=right)
     for axes in (left, right):
         _label_x(axes, x)
-    plot.plt.tight_layout()
+    plotting.plt.tight_layout()
     return _save(f'bench_{what.replace(" ", "_")}')
 
 
@@ -162,13 +162,13 @@ def _label_x(axes, x):
 
 
 def _draw_bars(name, rows):
-    """A bar for each of `rows`, its median, with the quartiles."""
+    """Plot a bar for the median of each of `rows`, with the quartiles."""
     rows = rows[::-1]
-    labels = [f'{r["what"].split(": ")[-1]}, {r["who"]}' for r in rows]
+    labels = [f'{r["what"]}, {r["who"]}' for r in rows]
     medians = [r['median'] for r in rows]
     errors = [[r['median'] - r['q1'] for r in rows],
               [r['q3'] - r['median'] for r in rows]]
-    _, axes = plot.plt.subplots(figsize=(6, 0.9 + 0.25 * len(rows)))
+    _, axes = plotting.plt.subplots(figsize=(6, 0.9 + 0.25 * len(rows)))
     bars = axes.barh(labels, medians, xerr=errors)
     axes.bar_label(bars, map(_seconds, medians), padding=4)
     axes.margins(x=0.2)
@@ -178,13 +178,13 @@ def _draw_bars(name, rows):
 
 
 def _save(name):
-    path = plot.save_figure(name)
-    plot.plt.close('all')
+    path = plotting.save_figure(name)
+    plotting.plt.close('all')
     return path
 
 
 def print_against(new, old):
-    """Print what is faster or slower than in `old`, beyond the noise."""
+    """Print what is faster or slower than in `old` by more than noise."""
     for name in sorted(new['about'].keys() & old['about'].keys()):
         if name not in ('date', 'seconds', 'load_average') and (
                 new['about'][name] != old['about'][name]):
@@ -199,7 +199,7 @@ def print_against(new, old):
 
 
 def pairs(new, old):
-    """The entries of both runs, beside each other."""
+    """Pairs of an entry of `new`, and the same one of `old`."""
     before = {(r['what'], r['who'], r['x']): r for r in old['results']}
     for r in new['results']:
         key = r['what'], r['who'], r['x']
@@ -208,10 +208,9 @@ def pairs(new, old):
 
 
 def verdict(new, old):
-    """'faster, 1.50 x', 'slower, 1.50 x', or the same within noise.
+    """'faster, 1.50 x', 'slower, 1.50 x', or 'the same within noise'.
 
-    The medians differ by more than the noise where they differ by more than
-    both runs' distances between the quartiles together.
+    The noise is the distance between the quartiles, added over both runs.
     """
     if min(len(new['times']), len(old['times'])) < 3:
         return 'too few repeats to tell'

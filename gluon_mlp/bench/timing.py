@@ -1,8 +1,8 @@
-"""Rivals timed in turn, A B A B, each in a process of its own.
+"""Rivals timed in turn, A B A B, each in its own process.
 
 Two OpenMP runtimes in one process would disturb each other, and MXNet reads
-the number of its threads at its import. A rival that waits for its turn
-waits on a pipe, and takes no processor's time.
+the number of its threads when it is imported. A rival that waits for its turn
+waits for a pipe, which takes no processor time.
 """
 import json
 import os
@@ -20,86 +20,86 @@ from ..machine import compat
 
 
 class Rival(NamedTuple):
-    """Whose time to take: a function of `ours` or `pytorch`, by its name."""
+    """A function of this package to time, in its own process."""
     who: str
-    function: str         # 'module:name' in this package
+    function: str           # 'module:name'
     arguments: dict
-    repeats: int = None   # fewer than the others, for a slow one
-    threads: int = None   # else as compat sets it
-    warm_up: bool = True  # whether a first call is not counted
+    repeats: int = None     # fewer than the others, for a slow one
+    threads: int = None     # or else as many as `compat` chooses
+    warm_up: bool = True    # whether a first call is not counted
+    untuned: bool = False   # whether MXNet keeps its own settings
 
 
 class BenchError(ChapterError):
-    """A rival fails, or its result is wrong: its speed means nothing."""
+    """A rival fails, or its result is wrong, so its speed means nothing."""
 
 
 def measure(rivals, repeats):
     """Time `rivals` in turn, `repeats` times after the warm-up.
 
-    Returns for each its replies, the warm-up's first, or the text of why it
-    could not run.
+    Returns the replies of each rival, the warm-up's first, or the text that
+    says why it could not run.
     """
     with ExitStack() as stack:
-        workers = []
+        processes = []
         for rival in rivals:
-            workers.append(stack.enter_context(start(rival)))
-            stack.push(partial(_kill_if_stopped, workers[-1]))
-        replies = [[ask(worker)] for worker in workers]  # starts, one by one
+            processes.append(stack.enter_context(start(rival)))
+            stack.push(partial(_kill_if_stopped, processes[-1]))
+        replies = [[ask(process)] for process in processes]  # one by one
         for turn in range(1 + repeats):
-            for rival, worker, got in zip(rivals, workers, replies):
+            for rival, process, got in zip(rivals, processes, replies):
                 if 'error' not in got[-1] and turn < rival.warm_up + min(
                         rival.repeats or repeats, repeats):
-                    got.append(ask(worker))
-        for worker in workers:
-            with suppress(BrokenPipeError):  # of one that has died
-                worker.stdin.close()
+                    got.append(ask(process))
+        for process in processes:
+            with suppress(BrokenPipeError):  # it has died
+                process.stdin.close()
     return [got[-1]['error'] if 'error' in got[-1] else got[1:]
             for got in replies]
 
 
-def _kill_if_stopped(worker, error, *_):
-    """Do not wait for what it is at, nor leave a `DataLoader`'s processes."""
+def _kill_if_stopped(process, error, *_):
+    """End the process at once, and those of its `DataLoader`."""
     if error:
         with suppress(psutil.NoSuchProcess):
-            children = psutil.Process(worker.pid).children(recursive=True)
-            worker.kill()
+            children = psutil.Process(process.pid).children(recursive=True)
+            process.kill()
             for child in children:
                 with suppress(psutil.NoSuchProcess):
                     child.kill()
 
 
 def start(rival):
-    """The process of `rival`, which begins to make its data and network."""
+    """Start the process of `rival`."""
     env = dict(os.environ)
-    if rival.who == 'book':  # as published, with MXNet's own settings
-        env = {name: value for name, value in env.items()
-               if name not in compat.chosen} | {'GLUON_MLP_UNTUNED': '1'}
+    if rival.untuned:
+        env = {**compat.users_environment(), compat.UNTUNED: '1'}
     if rival.threads:
         env.pop('MXNET_OMP_MAX_THREADS', None)
         env['OMP_NUM_THREADS'] = str(rival.threads)
     return subprocess.Popen(
-        [sys.executable, '-m', 'gluon_mlp.bench.worker', rival.function,
+        [sys.executable, '-m', 'gluon_mlp.bench.serve', rival.function,
          json.dumps(rival.arguments)], env=env, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL)  # what it says of an error is its reply
+        stderr=subprocess.DEVNULL)  # an error comes as a reply
 
 
-def ask(worker):
-    """One reply of `worker`: `seconds` and `result`, or `error`."""
+def ask(process):
+    """The next reply of a rival's process, which has an `error` or not."""
     try:
-        worker.stdin.write('\n')
-        worker.stdin.flush()
-        reply = worker.stdout.readline()
+        process.stdin.write('\n')
+        process.stdin.flush()
+        reply = process.stdout.readline()
     except BrokenPipeError:
         reply = ''
     return json.loads(reply) if reply else {
-        'error': f'its process ended with exit code {worker.wait()}'}
+        'error': f'its process ended with exit code {process.wait()}'}
 
 
 def summary(times):
-    """Median and quartiles of `times`, which begin with the first call.
+    """Median and quartiles of `times` without the first, the warm-up's.
 
-    That is None where there was no warm-up.
+    That one is None if there was no warm-up.
     """
     first, *times = times
     q1, median, q3 = np.percentile(times, [25, 50, 75])

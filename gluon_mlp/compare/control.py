@@ -1,152 +1,124 @@
-"""The book's own loop beside ours: a control without any published number.
+"""The control: our trainings beside those of the book's own code.
 
-`d2l.train_ch3` of the installed package trains the networks of 4.2, 4.3 and
-4.6 as the book writes them, from the same start and on the same batches as
-our functions do. A difference from the published curves that it shares with
-ours is the data's or the shuffle's, not the port's.
+It uses no published number. The book's code (`book`) runs in a process of its
+own, on MXNet as it is. Both are given the same seed, and nothing else.
 """
-import contextlib
 import io
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
 
-import numpy as onp
-from mxnet import autograd, gluon, init, np, npx
-from mxnet.gluon import nn
+import numpy as np
 
-from .. import dropout, mlp_concise, mlp_scratch
-from ..d2l import data, plot, training
+from .. import experiment
+from ..errors import ChapterError
+from ..machine import compat
+from ..run.updaters import parameters
+from .reproduce import reproduce
 from .rows import Control
 
-npx.set_np()
-
-# Each number is rounded to float32 at each step. Ours does the same
-# operations in the same order, unless it is made faster: then the roundings
-# of an epoch's 235 steps add up, at most.
-STEPS = 235
+# Our code does the same operations in the same order, but a faster operator
+# may round differently. An epoch of Fashion-MNIST has 235 steps. If each is
+# off by one unit of float32, the sum is off by this share at most.
+ALLOWED = 235 * float(np.finfo('float32').eps)
 
 
-def control(section, what, num_epochs):
-    """Train both ways for `num_epochs`; how far they differ, a `Control`."""
-    ours, book = PAIRS[section, what]
-    with contextlib.redirect_stdout(io.StringIO()):
-        our_history, our_weights = _train(ours, num_epochs, training.train_ch3)
-        book_history, weights = _train(book, num_epochs, _book_train_ch3)
-    plot.plt.close('all')
-    history = onp.abs(onp.array(our_history) / onp.array(book_history) - 1)
-    differences = [onp.abs(a - b).max() / onp.abs(b).max()
-                   for a, b in zip(our_weights, weights)]
-    return Control(section, what, num_epochs, float(history.max()),
-                   float(max(differences)),
-                   float(onp.finfo('float32').eps) * STEPS * num_epochs)
+def control(section, num_epochs=None):
+    """A `Control` for each training of `section`, a slug.
 
-
-def _train(start, num_epochs, train_ch3):
-    """Train what `start` draws; the history and the weights."""
-    training.seed(0)
-    net, updater, weights = start()
-    loss = gluon.loss.SoftmaxCrossEntropyLoss()
-    history = train_ch3(net, *data.load_data_fashion_mnist(256), loss,
-                        num_epochs, updater)
-    return history, [w.asnumpy() for w in weights()]
-
-
-def _book_train_ch3(*args):
-    """`d2l.train_ch3`, which returns nothing, with its history."""
-    from d2l import mxnet as d2l
-    history = []
-
-    class Recorder:
-        def __init__(self, **kwargs):
-            pass
-
-        def add(self, epoch, metrics):
-            history.append(metrics)
-
-    animator, d2l.Animator = d2l.Animator, Recorder
+    Each training has `num_epochs` epochs, or as many as the section says. If
+    something fails, there is a `Control` that has the reason.
+    """
     try:
-        d2l.train_ch3(*args)
-    except AssertionError:
-        pass  # it insists on a good result, after the last epoch
-    finally:
-        d2l.Animator = animator
-    return history
+        ours = our_trainings(section, num_epochs)
+        book = book_trainings(section, num_epochs)
+    except ChapterError as error:
+        return [_failed(section, '', str(error))]
+    except Exception as error:  # whatever it is, the others are compared
+        line = f'{type(error).__name__}: {error}'.strip().splitlines()[0]
+        return [_failed(section, '', line)]
+    if len(ours) != len(book):
+        return [_failed(section, '', f'{len(ours)} trainings, and the book '
+                        f'has {len(book)}')]
+    return [_compare(section, what, a, b)
+            for a, (what, b) in zip(ours, book.items())]
 
 
-def _ours_scratch():
-    params = mlp_scratch.init_params()
-    return (lambda X: mlp_scratch.net(X, params),
-            lambda n: training.sgd(params, 0.1, n), lambda: params)
+def our_trainings(section, num_epochs=None):
+    """Each training of our section as a list of arrays.
+
+    The first array is the history (rows, numbers). The others are the
+    weights.
+    """
+    with recorded() as trainings:
+        reproduce(section, num_epochs=num_epochs)
+    return [arrays_of(*training) for training in trainings]
 
 
-def _book_scratch():
-    from d2l import mxnet as d2l
-    W1, b1 = d2l.normal(scale=0.01, size=(784, 256)), d2l.zeros(256)
-    W2, b2 = d2l.normal(scale=0.01, size=(256, 10)), d2l.zeros(10)
-    params = _with_gradients([W1, b1, W2, b2])
+@contextmanager
+def recorded():
+    """Record each training in this context: its history and its updater."""
+    trainings = []
 
-    def net(X):
-        H = np.maximum(d2l.matmul(d2l.reshape(X, (-1, 784)), W1) + b1, 0)
-        return d2l.matmul(H, W2) + b2
-
-    return net, lambda n: d2l.sgd(params, 0.1, n), lambda: params
-
-
-def _ours_dropout_scratch():
-    params = dropout.init_params()
-    return (lambda X: dropout.net(X, params, 0.2, 0.5),
-            lambda n: training.sgd(params, 0.5, n), lambda: params)
+    def epochs(num_epochs, history, updater, draws=False):
+        trainings.append((history, updater))
+        return experiment.epochs(num_epochs, history, updater)
+    with experiment.use(epochs=epochs):
+        yield trainings
 
 
-def _book_dropout_scratch():
-    from d2l import mxnet as d2l
-    sizes = [(784, 256), (256, 256), (256, 10)]
-    params = _with_gradients([p for size in sizes for p in (
-        d2l.normal(scale=0.01, size=size), d2l.zeros(size[1]))])
-
-    def drop(H, p):
-        if not autograd.is_training():
-            return H
-        mask = np.random.uniform(0, 1, H.shape) > p
-        return d2l.astype(mask, 'float32') * H / (1.0 - p)
-
-    def net(X):
-        W1, b1, W2, b2, W3, b3 = params
-        H1 = npx.relu(d2l.matmul(d2l.reshape(X, (-1, 784)), W1) + b1)
-        H2 = npx.relu(d2l.matmul(drop(H1, 0.2), W2) + b2)
-        return d2l.matmul(drop(H2, 0.5), W3) + b3
-
-    return net, lambda n: d2l.sgd(params, 0.5, n), lambda: params
+def arrays_of(history, updater):
+    """The history and the weights of a training: NumPy's arrays."""
+    return [np.array([list(map(float, row)) for row in history]),
+            *(a.asnumpy() for a in parameters(updater))]
 
 
-def _with_gradients(params):
-    for param in params:
-        param.attach_grad()
-    return params
+def book_trainings(section, num_epochs=None):
+    """The same for the book's code, by the names of the trainings.
+
+    Raises `ChapterError` if its process fails.
+    """
+    command = [sys.executable, '-m', 'gluon_mlp.compare.book', section, '0']
+    ran = subprocess.run(
+        [*command, *([str(num_epochs)] if num_epochs else [])],
+        env=_environment(), stdin=subprocess.DEVNULL, capture_output=True,
+        check=False)
+    if ran.returncode:
+        said = ran.stderr.decode(errors='replace').strip().splitlines()
+        raise ChapterError(': '.join([
+            f'its process ended with exit code {ran.returncode}', *said[-1:]
+        ]))
+    trainings = {}
+    with np.load(io.BytesIO(ran.stdout)) as arrays:
+        for name in arrays:
+            trainings.setdefault(name.split('/')[0], []).append(arrays[name])
+    return trainings
 
 
-def _gluon(net, lr):
-    net.initialize(init.Normal(sigma=0.01))
-    params = net.collect_params()
-    return (net, gluon.Trainer(params, 'sgd', {'learning_rate': lr}),
-            lambda: [p.data() for p in params.values()])
+def _environment():
+    """MXNet's own settings, but as many threads as this process has.
+
+    Their number decides the order of the sums in a product of matrices. If it
+    differs, so does the rounding, and 4.6 amplifies that to other weights.
+    """
+    threads = {name: os.environ[name] for name in compat.THREADS[:2]
+               if name in os.environ}
+    return {**compat.users_environment(), compat.UNTUNED: '1', **threads}
 
 
-def _sequential(*layers):
-    net = nn.Sequential()
-    net.add(*layers)
-    return net
+def _compare(section, what, ours, book):
+    """The `Control` of a training: ours and the book's lists of arrays."""
+    shapes = [[a.shape for a in arrays] for arrays in (ours, book)]
+    if shapes[0] != shapes[1]:
+        return _failed(section, what, 'arrays of shapes {}, and the book has '
+                       '{}'.format(*shapes))
+    history = np.abs(ours[0] / book[0] - 1).max()
+    weights = max(np.abs(a - b).max() / np.abs(b).max()
+                  for a, b in zip(ours[1:], book[1:]))
+    return Control(section, what, int(book[0][-1, 0]), float(history),
+                   float(weights), ALLOWED)
 
 
-PAIRS = {
-    ('mlp_scratch', 'scratch'): (_ours_scratch, _book_scratch),
-    ('mlp_concise', 'concise'): (
-        lambda: _gluon(mlp_concise.get_net(), 0.1),
-        lambda: _gluon(_sequential(nn.Dense(256, activation='relu'),
-                                   nn.Dense(10)), 0.1)),
-    ('dropout', 'scratch'): (_ours_dropout_scratch, _book_dropout_scratch),
-    ('dropout', 'concise'): (
-        lambda: _gluon(dropout.get_net(0.2, 0.5), 0.5),
-        lambda: _gluon(_sequential(
-            nn.Dense(256, activation='relu'), nn.Dropout(0.2),
-            nn.Dense(256, activation='relu'), nn.Dropout(0.5),
-            nn.Dense(10)), 0.5)),
-}
+def _failed(section, what, reason):
+    return Control(section, what, None, np.nan, np.nan, ALLOWED, reason)

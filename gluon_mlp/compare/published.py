@@ -1,7 +1,7 @@
 """The numbers that the book's MXNet edition printed and plotted.
 
-They lie in `published.json`, with where they come from, the date, and to how
-many digits each is known. `Quantity.tolerance` turns the digits into numbers.
+They are in `published.json`, with their source, their date, and the number of
+digits known of each. `Quantity.tolerance` turns the digits into a tolerance.
 """
 import json
 from dataclasses import dataclass, replace
@@ -10,12 +10,16 @@ from typing import Optional
 
 import numpy as np
 
-# A curve was read back from an SVG file: coordinates have 6 decimals, in
-# points, and the axes of a figure 2.5 inches high are 138.6 points high.
-# Three coordinates make a value: the point's own and two tick marks'.
+from ..sections import SECTIONS
+
+# A curve was read back from an SVG file. Its coordinates are in points, with
+# 6 decimals, and the axes of a figure 2.5 inches high are 138.6 points high.
+# A value comes from three coordinates: its own, and those of two tick marks.
 SVG_RESOLUTION = 3 * 0.5e-6 / 138.6
 
-NUM_EPOCHS = 10  # of each training on Fashion-MNIST
+# The sections that train on Fashion-MNIST, and the names of their networks.
+FASHION_MNIST = {'mlp_scratch': ['scratch'], 'mlp_concise': ['concise'],
+                 'dropout': ['scratch', 'concise']}
 
 
 @dataclass
@@ -28,7 +32,7 @@ class Quantity:
     values: np.ndarray    # float64; NaN where the figure's axes end
     x: Optional[list] = None  # of a curve
     axis: str = 'linear'  # the y axis of its figure
-    span: float = 0.0     # of the values in that figure, on a linear axis
+    span: float = 0.0     # of all values in its figure, on a linear axis
 
     @property
     def count(self):
@@ -42,8 +46,8 @@ class Quantity:
         if self.digits == 'integer':
             return np.zeros_like(values)
         if self.digits == 'float32':
-            # Draws and powers call the C library's functions, and these are
-            # right to one unit in the last place; the shortest decimal is
+            # Draws and powers call functions of the C library, which are
+            # correct to one unit in the last place. The shortest decimal is
             # within half a unit of the float32 that it names.
             return 1.5 * np.spacing(values.astype(np.float32)).astype(float)
         if self.digits == 'decimals6':
@@ -54,7 +58,7 @@ class Quantity:
         return rounding + SVG_RESOLUTION * self._axis_length(values)
 
     def _axis_length(self, values):
-        """Of the y axis, in units of the values (matplotlib's margins)."""
+        """The length of the y axis with its margins, in units of a value."""
         if self.axis == 'log':
             decades = np.ptp(np.log10(values[np.isfinite(values)]))
             return 1.1 * decades * np.log(10) * values
@@ -67,10 +71,10 @@ def about():
     return _read()['about']
 
 
-def quantities(section=None, num_epochs=NUM_EPOCHS):
+def quantities(section=None, num_epochs=None):
     """All published quantities, or those of a section, in its order.
 
-    The curves of training on Fashion-MNIST up to epoch `num_epochs`.
+    With `num_epochs` the curves on Fashion-MNIST end after that epoch.
     """
     found = [Quantity(slug, q['what'], q['kind'], q['digits'],
                       np.array(q['values'], dtype=float), q.get('x'),
@@ -83,7 +87,7 @@ def quantities(section=None, num_epochs=NUM_EPOCHS):
 
 def sections():
     """The slugs of the sections that published a number."""
-    return list(_read()['numbers'])
+    return [section.slug for section in SECTIONS if section.published]
 
 
 def _read():

@@ -1,11 +1,12 @@
-"""Every published number of the chapter beside ours, and what may differ.
+"""Every published number of the chapter beside ours, and the verdicts.
 
-What an exact number may differ by follows from the digits that are known.
-Where the shuffle has a say, the book's single run has to lie in the
-prediction interval for one more run of ours: mean and standard deviation are
-taken over our runs, each with a shuffle of its own.
+An exact number may differ by what its known digits leave open. Where the
+shuffle matters, the book's single run has to lie in the prediction interval
+for one more run of ours. The mean and the standard deviation come from our
+runs, each with its own shuffle.
 """
 from dataclasses import dataclass, field
+from typing import NamedTuple, Optional
 
 import numpy as np
 from scipy import ndimage, stats
@@ -15,9 +16,9 @@ from .published import Quantity
 # One false alarm in a hundred, for all numbers of a section together.
 FALSE_ALARM = 0.01
 
-# What the edition of 2017-08-31 changes in the book's own code, which used
-# that of 2017-08-26: about so much, whatever the epoch. Stated beside the
-# interval, never added to it in silence.
+# The book used the edition of 2017-08-26. With that of 2017-08-31 the book's
+# own code gives numbers that differ by about this much in every epoch. The
+# shift is stated beside the interval, and never added to it in silence.
 EDITION_SHIFT = {'train_loss': 0.004, 'test_acc': 0.02}
 BOOK_EDITION = '2017-08-26'
 
@@ -31,9 +32,9 @@ class Row:
     quantity: Quantity
     ours: np.ndarray     # mean over the runs; NaN where training diverged
     std: np.ndarray      # over the runs; 0 for exact numbers
-    runs: int            # 0: its data cannot be had
-    allowed: np.ndarray  # by the digits known and the prediction interval
-    shift: float = 0.0   # of the edition of the data, on top if need be
+    runs: int            # how many; 0 if the data are not available
+    allowed: np.ndarray  # from the known digits and the prediction interval
+    shift: float = 0.0   # of the data's edition, allowed in addition
 
     @property
     def difference(self):
@@ -47,14 +48,37 @@ class Row:
 
     @property
     def reproduced(self):
-        """For each number whether it agrees, without the edition's shift."""
+        """For each number whether it agrees without the edition's shift."""
         return self.known & (np.abs(self.difference) <= self.allowed)
 
     @property
+    def agrees(self):
+        """For each number whether it agrees, with the shift if need be."""
+        return self.known & (np.abs(self.difference)
+                             <= self.allowed + self.shift)
+
+    @property
     def by_edition(self):
-        """For each number whether it agrees only given the shift."""
-        return (self.known & ~self.reproduced
-                & (np.abs(self.difference) <= self.allowed + self.shift))
+        """For each number whether it agrees only with the shift."""
+        return self.agrees & ~self.reproduced
+
+    @property
+    def shares(self):
+        """Each difference as a share of what is allowed.
+
+        It is infinite where ours is not a number, and NaN where the book has
+        none.
+        """
+        with np.errstate(divide='ignore', invalid='ignore'):
+            shares = np.abs(self.difference) / self.allowed
+        shares = np.where(self.difference == 0, 0, shares)
+        shares = np.where(np.isnan(shares), np.inf, shares)
+        return np.where(self.known, shares, np.nan)
+
+    @property
+    def worst(self):
+        """The index of the number with the largest share."""
+        return np.unravel_index(np.nanargmax(self.shares), self.ours.shape)
 
     @property
     def verdict(self):
@@ -63,30 +87,32 @@ class Row:
             return 'not compared'
         if self.reproduced[self.known].all():
             return 'reproduced'
-        if (self.reproduced | self.by_edition)[self.known].all():
+        if self.agrees[self.known].all():
             return 'given the edition'
         return 'differs'
 
 
 @dataclass
 class Control:
-    """The book's own loop beside ours, on the same batches and start."""
+    """A training by the book's own code beside ours, from the same seed."""
     section: str
-    what: str            # 'scratch' or 'concise'
-    num_epochs: int
-    history: float       # largest relative difference of the two histories
-    weights: float       # largest difference, relative to the largest weight
-    allowed: float       # float32 rounding, for both
+    what: str                  # its name within the section
+    num_epochs: Optional[int]  # None if it could not be compared
+    history: float             # largest relative difference of its numbers
+    weights: float             # largest, as a share of an array's largest
+    allowed: float             # of either, as float32 is rounded
+    reason: str = ''           # why it could not be compared
 
     @property
     def agrees(self):
-        """Whether both differ by no more than rounding."""
-        return bool(max(self.history, self.weights) <= self.allowed)
+        """Whether history and weights differ by rounding at most."""
+        return not self.reason and bool(self.history <= self.allowed
+                                        and self.weights <= self.allowed)
 
 
 @dataclass
 class SourceText:
-    """A number of the source text, and where it lies in our draws."""
+    """A number of the source text, and where it is among our draws."""
     what: str
     text: float
     draws: np.ndarray    # ours, one for each draw
@@ -103,28 +129,57 @@ class SourceText:
         return bool(abs(self.text - mean) <= half)
 
 
+class Counts(NamedTuple):
+    """How many numbers the book published, and how many of them agree."""
+    numbers: int
+    reproduced: int  # those by the edition, too
+    by_edition: int
+
+
 @dataclass
 class Comparison:
-    """All that `compare` found, and about the run."""
+    """All that `compare` found, and how it was run."""
     rows: list
     controls: list
     source_text: list
     about: dict = field(default_factory=dict)  # name -> text
 
-    def counts(self, section=None):
-        """Numbers published, reproduced, and those only by the edition."""
-        rows = [r for r in self.rows
+    @property
+    def sections(self):
+        """The slugs of the sections, in the order of the rows."""
+        return list(dict.fromkeys(r.quantity.section for r in self.rows))
+
+    def rows_of(self, section=None):
+        """The rows of a section, or all."""
+        return [r for r in self.rows
                 if section in (None, r.quantity.section)]
-        return (sum(r.quantity.count for r in rows),
-                sum(int((r.reproduced | r.by_edition).sum()) for r in rows),
-                sum(int(r.by_edition.sum()) for r in rows))
+
+    def counts(self, section=None):
+        """The `Counts` of a section, or of all."""
+        rows = self.rows_of(section)
+        return Counts(sum(r.quantity.count for r in rows),
+                      sum(int(r.agrees.sum()) for r in rows),
+                      sum(int(r.by_edition.sum()) for r in rows))
+
+    @property
+    def not_compared(self):
+        """The slugs of the sections whose data are not available."""
+        return [section for section in self.sections
+                if all(r.runs == 0 for r in self.rows_of(section))]
+
+    @property
+    def agrees(self):
+        """Whether everything that could be compared agrees."""
+        return (all(row.verdict != 'differs' for row in self.rows)
+                and all(c.agrees for c in self.controls)
+                and all(t.agrees for t in self.source_text))
 
 
 def compare_exact(quantity, ours, rounding=0.0):
     """The `Row` of a quantity that does not depend on the shuffle.
 
-    `rounding`: the relative error of float32 where it takes many steps; ours
-    and the book's may both have it, to opposite sides.
+    `rounding` is the relative error that float32 has after many steps. Ours
+    and the book's may both have it, in opposite directions.
     """
     ours = np.asarray(ours, dtype=float)
     return Row(quantity, ours, np.zeros_like(ours), 1, quantity.tolerance
@@ -134,8 +189,9 @@ def compare_exact(quantity, ours, rounding=0.0):
 def compare_runs(quantity, runs, numbers, edition=BOOK_EDITION):
     """The `Row` of a quantity that depends on the shuffle, given our `runs`.
 
-    `runs` (number of runs, *shape of the quantity). `numbers` counts those of
-    the section that share its `FALSE_ALARM`. `edition` is our data's.
+    `runs` has the shape (number of runs, *shape of the quantity). The
+    `FALSE_ALARM` is for all `numbers` of the section together. `edition` is
+    that of our data.
     """
     runs = np.asarray(runs, dtype=float)
     mean, std, half = prediction_interval(
@@ -154,13 +210,13 @@ def compare_runs(quantity, runs, numbers, edition=BOOK_EDITION):
 def prediction_interval(runs, alpha, log=False, curve=False):
     """Mean, standard deviation and half-width for one more run.
 
-    One more run lies within the half-width of the mean but for a share
-    `alpha` of cases, if runs are normal (`log`: if their logarithms are; the
-    half-width is then the longer side's). Needs two runs or more. `curve`:
-    `runs` (number of runs, points) are of a curve, whose spread changes
-    little from a point to the next. Few runs may lie close together at one
-    by chance, so a spread counts as the median of the five points around at
-    least.
+    If runs are normal, one more run is outside of mean +- half-width in a
+    share `alpha` of all cases. With `log` it is the runs' logarithms that are
+    normal, and the half-width is that of the longer side. Two runs are the
+    least. With `curve` the `runs` (number of runs, points) are those of a
+    curve, whose spread changes little from one point to the next. A few runs
+    may be close together at one point by chance. So each spread is taken to
+    be at least the median over the five points around.
     """
     values = np.log(runs) if log else runs
     mean, std = values.mean(axis=0), values.std(axis=0, ddof=1)

@@ -2,32 +2,35 @@
 import copy
 
 import numpy as onp
-from mxnet import current_context, nd, np, npx
+from mxnet import cpu, current_context, nd, np, npx
 
 from . import fashion_mnist
 
 npx.set_np()
 
-CHUNK = 4096  # examples
+CHUNK = 2048  # examples
 
 
 class ArrayIter:
     """Minibatches of arrays in memory, as tuples of MXNet arrays.
 
-    `arrays` (MXNet's or NumPy's) have the same first axis. With `shuffle`
-    each pass has a new order, drawn as the book's `DataLoader` draws it: one
-    permutation a pass, from NumPy's global generator. The last batch may be
-    smaller. Bytes are taken for images: they become float32 in [0, 1].
+    `arrays` are MXNet's or NumPy's and have the same first axis. With
+    `shuffle` each pass has a new order. It is drawn as the book's
+    `DataLoader` draws it: one permutation from NumPy's global generator. The
+    last batch may be smaller. Bytes are images and become float32 in [0, 1].
     Raises `ValueError` for a batch size below 1, for arrays of different
-    lengths or without examples.
+    lengths, and for arrays without examples.
 
-    With `part` = (k, n) a batch is the k-th of n parts of what it would be.
+    The iterator keeps arrays of MXNet on the device that trains. MXNet takes
+    the batches from them while Python goes on. MXNet's arrays and read-only
+    arrays of NumPy share their memory with the iterator. Others are copied.
+
+    Set `part` to (k, n) to get the k-th of n parts of each batch only.
     """
     part = 0, 1
 
     def __init__(self, arrays, batch_size, shuffle):
-        self.arrays = [a.asnumpy() if isinstance(a, np.ndarray) else a
-                       for a in arrays]
+        self.arrays = [_to_mxnet(a) for a in arrays]
         self.batch_size, self.shuffle = batch_size, shuffle
         self.num_examples = len(self.arrays[0])
         if batch_size < 1:
@@ -48,36 +51,54 @@ class ArrayIter:
         batch_size = self.batch_size
         if self.part != (0, 1):
             order, batch_size = self._take_part(order)
-        # Many batches become MXNet arrays at once, and each is a view: that
-        # costs a tenth of an array for each batch.
+        ctx = current_context()
+        self.arrays = [a.as_in_ctx(ctx) for a in self.arrays]
+        order = np.array(order, dtype='int32', ctx=ctx)
+        # Many batches are taken at once, and each is a view: that costs a
+        # tenth of taking each batch.
         step = max(CHUNK // batch_size, 1) * batch_size
         for i in range(0, len(order), step):
-            chunk = [_to_mxnet(a[order[i:i + step]]) for a in self.arrays]
-            for j in range(0, len(chunk[0]), batch_size):
+            rows = order[i:i + step]
+            chunk = [np.take(a, rows, axis=0, mode='clip')
+                     for a in self.arrays]
+            for j in range(0, len(rows), batch_size):
                 yield tuple(a[j:j + batch_size] for a in chunk)
 
-    def in_chunks(self):
-        """The same examples in batches of thousands, for what sums them."""
-        chunks = copy.copy(self)
-        chunks.batch_size = max(CHUNK, self.batch_size)
-        return chunks
+    def first(self, n):
+        """The first `n` examples, in the order of the arrays."""
+        return tuple(a[:n].as_in_ctx(current_context()) for a in self.arrays)
 
     def _take_part(self, order):
-        """The part's examples of each batch, and how many of a whole one."""
+        """Our part of each batch, and its size in a whole batch."""
         k, n = self.part
         batches = [order[i:i + self.batch_size]
                    for i in range(0, len(order), self.batch_size)]
-        # A smaller batch has no larger k-th part, as it might by rounding.
+        # A smaller last batch must not have a larger part than the others.
         parts = [onp.array_split(batch, n)[k] for batch in batches]
         return onp.concatenate(parts), len(parts[0])
 
 
+def in_chunks(data_iter):
+    """The examples of an `ArrayIter` in batches of thousands.
+
+    A few large operators then compute what is summed over all of them. Other
+    iterators stay as they are.
+    """
+    if not isinstance(data_iter, ArrayIter):
+        return data_iter
+    chunks = copy.copy(data_iter)
+    chunks.batch_size = max(CHUNK, data_iter.batch_size)
+    return chunks
+
+
 def _to_mxnet(a):
+    if isinstance(a, np.ndarray):
+        return a
     if a.dtype == onp.uint8:
-        a = onp.divide(a, 255, dtype=onp.float32)
-    # MXNet takes the memory over, without a copy (on the CPU).
-    a = nd.from_numpy(onp.ascontiguousarray(a)).as_np_ndarray()
-    return a.as_in_ctx(current_context())
+        a = fashion_mnist.to_float(a)
+    if a.flags.writeable or not a.flags.c_contiguous:
+        return np.array(a, dtype=a.dtype, ctx=cpu())
+    return nd.from_numpy(a).as_np_ndarray()  # of the same memory
 
 
 def load_array(data_arrays, batch_size, is_train=True):
@@ -100,7 +121,7 @@ def load_data_fashion_mnist(batch_size):
     """The train and test iterators of Fashion-MNIST (3.5).
 
     Batches are `(X, y)`: X float32 (batch, 1, 28, 28) in [0, 1], y int32
-    (batch,). Raises `DataError` where the data cannot be had.
+    (batch,). Raises `DataError` if the data cannot be found.
     """
     data = fashion_mnist.load()
     return (ArrayIter([data.train_images, data.train_labels], batch_size,

@@ -1,17 +1,18 @@
-"""Diagrams of networks: a circle for a unit, an arrow for a weight."""
+"""Diagrams of networks, and computational graphs (4.1, 4.6, 4.7)."""
 from matplotlib import pyplot as plt
-from matplotlib.patches import Circle, FancyArrowPatch
+from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
 RADIUS, LAYER_HEIGHT = 0.34, 1.7  # the units of a layer are 1 apart
+NODE_SIZE = 0.32  # of a graph: a circle's radius, half a square's side
 
 
 def draw_network(layers, dropped=(), axes=None):
     """Draw a network of dense layers, inputs at the bottom (3.4, 4.1, 4.6).
 
     `layers` are pairs of a letter and a number of units, inputs first:
-    `('h', 5)` stands for h_1 to h_5. The units named in `dropped` are left
-    as faint outlines without connections. Returns the axes, which are those
-    of a new figure unless given. Raises `ValueError` for fewer than two
+    `('h', 5)` stands for h_1 to h_5. A unit named in `dropped` becomes a
+    faint outline without connections. Draws into `axes`, or into a figure of
+    its own, and returns the axes. Raises `ValueError` for fewer than two
     layers, and for a name in `dropped` that no unit has.
     """
     names = _unit_names(layers, dropped)
@@ -34,7 +35,7 @@ def draw_network(layers, dropped=(), axes=None):
 def draw_dropout(layers, dropped):
     """Draw the network twice, whole and without the units `dropped` (4.6).
 
-    Takes and raises what `draw_network` does; returns both axes.
+    The arguments and errors are those of `draw_network`. Returns both axes.
     """
     _, both = plt.subplots(1, 2, figsize=(9, 2.6))
     for axes, names in zip(both, ((), dropped)):
@@ -43,7 +44,7 @@ def draw_dropout(layers, dropped):
 
 
 def layer_titles(num_layers):
-    """Input layer, Hidden layer (numbered if several), ..., Output layer."""
+    """The titles of the layers; several hidden layers are numbered."""
     hidden = [f'Hidden layer {i}' for i in range(1, num_layers - 1)]
     if len(hidden) == 1:
         hidden = ['Hidden layer']
@@ -51,6 +52,7 @@ def layer_titles(num_layers):
 
 
 def _unit_names(layers, dropped):
+    """The names of the units of each layer: h_1, h_2, ..."""
     names = [[f'{letter}_{i}' for i in range(1, number + 1)]
              for letter, number in layers]
     if len(names) < 2:
@@ -62,7 +64,7 @@ def _unit_names(layers, dropped):
 
 
 def _draw_layer(axes, names, left, y, dropped):
-    """Draw a row of circles; returns those that were not dropped."""
+    """Draw a row of circles, and return those that are not dropped."""
     circles = []
     for x, name in enumerate(names):
         here = name not in dropped
@@ -82,7 +84,63 @@ def _connect(axes, lower, upper):
     """Draw an arrow from each circle of `lower` to each of `upper`."""
     for a in lower:
         for b in upper:
-            axes.add_patch(FancyArrowPatch(
-                a.center, b.center, patchA=a, patchB=b, shrinkA=0, shrinkB=0,
-                arrowstyle='-|>', mutation_scale=7, lw=0.7, color='black',
-                zorder=1))
+            _draw_arrow(axes, a, b, mutation_scale=7, lw=0.7)
+
+
+def draw_computational_graph(variables, operators, axes=None):
+    """Draw variables as squares and operators as circles (4.7).
+
+    `variables` gives the place of each variable, `{name: (column, row)}`,
+    with row 0 at the bottom. `operators` are tuples of a symbol, its place,
+    the names of its inputs and the name of its output. Names and symbols are
+    in the notation of TeX. Draws into `axes`, or into a figure of its own,
+    and returns the axes. Raises `ValueError` for an input or output that is
+    not in `variables`.
+    """
+    for symbol, _, inputs, output in operators:
+        unknown = {*inputs, output}.difference(variables)
+        if unknown:
+            raise ValueError(f'no such variables at {symbol}: '
+                             f'{", ".join(sorted(unknown))}')
+    places = [*variables.values(), *(place for _, place, *_ in operators)]
+    width, height = (max(numbers) + 1 for numbers in zip(*places))
+    if axes is None:
+        _, axes = plt.subplots(figsize=(0.8 * width, 0.8 * height))
+    squares = {name: _draw_node(axes, name, place, square=True)
+               for name, place in variables.items()}
+    _draw_operators(axes, operators, squares)
+    axes.set(aspect='equal', xlim=(-0.5, width - 0.5),
+             ylim=(-0.5, height - 0.5))
+    axes.set_axis_off()
+    return axes
+
+
+def _draw_operators(axes, operators, squares):
+    """Draw a circle for each operator, and its arrows from and to squares."""
+    for symbol, place, inputs, output in operators:
+        circle = _draw_node(axes, symbol, place, square=False)
+        for name in inputs:
+            _draw_arrow(axes, squares[name], circle)
+        _draw_arrow(axes, circle, squares[output])
+
+
+def _draw_node(axes, name, place, square):
+    """Draw a square or a circle around `name`, and return it."""
+    x, y = place
+    if square:
+        node = Rectangle((x - NODE_SIZE, y - NODE_SIZE), 2 * NODE_SIZE,
+                         2 * NODE_SIZE)
+    else:
+        node = Circle(place, NODE_SIZE)
+    node.set(fc='lightblue' if square else 'white', ec='black', label=name)
+    axes.add_patch(node)
+    axes.text(x, y, f'${name}$', ha='center', va='center')
+    return node
+
+
+def _draw_arrow(axes, a, b, mutation_scale=9, lw=0.8):
+    """Draw an arrow from the edge of `a` to the edge of `b`."""
+    axes.add_patch(FancyArrowPatch(
+        a.get_center(), b.get_center(), patchA=a, patchB=b, shrinkA=0,
+        shrinkB=0, arrowstyle='-|>', mutation_scale=mutation_scale, lw=lw,
+        color='black'))

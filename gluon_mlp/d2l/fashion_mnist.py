@@ -1,8 +1,8 @@
 """Fashion-MNIST: where its files come from, and which edition they are.
 
-The data set has two editions. The book's MXNet numbers are of the one of
-2017-08-26, which MXNet keeps; everybody else uses that of 2017-08-31, freed
-of duplicates. Either will do, and the program says which it found.
+The data set has two editions. The book trained its MXNet code on that of
+2017-08-26, which MXNet keeps. Everybody else uses that of 2017-08-31, which
+has no duplicates. Either will do, and the program says which it found.
 """
 import hashlib
 import math
@@ -17,7 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import experiment
 from ..errors import DataError
+from ..files import cache_root
 
 MXNET = 'https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/'
 GITHUB = 'https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/'
@@ -25,8 +27,6 @@ COMMIT_0826 = '949006594cc2f804a93b9155849734564c3545ec'
 TIMEOUT = (5, 20)  # seconds: to connect, and without a byte
 DEBIAN_PACKAGE = 'dataset-fashion-mnist'
 DEBIAN_FOLDER = Path('usr/share/datasets/fashion-mnist')
-
-edition = None  # of what `load` has loaded
 
 
 class DataFile(NamedTuple):
@@ -53,7 +53,10 @@ FILES = {
 
 
 class FashionMNIST(NamedTuple):
-    """Images uint8 (n, 1, 28, 28), labels int32 (n,), and the edition."""
+    """Images float32 (n, 1, 28, 28) in [0, 1], labels int32 (n,), edition.
+
+    The arrays are read-only, so that all iterators can share their memory.
+    """
     train_images: np.ndarray
     train_labels: np.ndarray
     test_images: np.ndarray
@@ -61,40 +64,53 @@ class FashionMNIST(NamedTuple):
     edition: str
 
 
-@lru_cache(maxsize=1)
 def load():
-    """Fashion-MNIST, fetched first if need be. Prints edition and place.
+    """Fashion-MNIST, downloaded if need be. Prints its edition and place.
 
-    Raises `DataError` where it cannot be had.
+    The arrays are read once, and all callers share them. Raises `DataError`
+    if they cannot be found.
     """
-    global edition
+    data = _load()
+    experiment.current.edition = data.edition
+    return data
+
+
+@lru_cache(maxsize=1)
+def _load():
     folder = cache_folder()
     arrays, edition = fetch(folder)
     print(f'Fashion-MNIST, edition of {edition}, from {folder}')
+    # The bytes are not kept: float32 is what the networks take.
     X_train, y_train, X_test, y_test = arrays
-    return FashionMNIST(X_train[:, None], y_train.astype(np.int32),
-                        X_test[:, None], y_test.astype(np.int32), edition)
+    return FashionMNIST(to_float(X_train[:, None]), to_int(y_train),
+                        to_float(X_test[:, None]), to_int(y_test), edition)
+
+
+def to_float(images):
+    """Images of bytes as float32 in [0, 1], read-only."""
+    images = np.divide(images, 255, dtype=np.float32)
+    images.flags.writeable = False
+    return images
+
+
+def to_int(labels):
+    """Labels of bytes as int32, read-only."""
+    labels = labels.astype(np.int32)
+    labels.flags.writeable = False
+    return labels
 
 
 def cache_folder():
-    """MXNet's own place for it: below `$MXNET_HOME`, or else ~/.mxnet.
-
-    Raises `DataError` where there is no home directory.
-    """
-    home = Path(os.environ.get('MXNET_HOME') or '~/.mxnet')
-    try:
-        return home.expanduser() / 'datasets' / 'fashion-mnist'
-    except RuntimeError as error:
-        raise DataError('there is no home directory to keep the data in: '
-                        'set MXNET_HOME to a folder') from error
+    """MXNet's own folder for it. Raises `DataError` if there is no home."""
+    return cache_root() / 'fashion-mnist'
 
 
 def fetch(folder):
     """Bring the four files into `folder`, unless they are there and intact.
 
-    Tries `sources()` in their order, one process at a time; the files are
-    moved to `folder` when all four are whole and checked. Returns their
-    arrays and the edition, as `read_files`. Raises `DataError`.
+    Tries `sources()` in their order, one process at a time. The files move
+    into `folder` once all four are whole and checked. Returns their arrays
+    and the edition, as `read_files` does. Raises `DataError`.
     """
     if any((folder / name).exists() for name in FILES):
         try:
@@ -114,7 +130,7 @@ def fetch(folder):
 
 def _fetch_alone(folder):
     try:
-        return read_files(folder)  # brought by another process, meanwhile
+        return read_files(folder)  # another process may have brought them
     except DataError:
         pass
     tried = []
@@ -131,7 +147,7 @@ def _fetch_alone(folder):
 
 def _fetch_from(bring, folder):
     partial = folder / '.partial'
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(partial, ignore_errors=True)  # a killed run leaves it
     partial.mkdir()
     try:
         bring(partial)
@@ -144,10 +160,9 @@ def _fetch_from(bring, folder):
 
 
 def sources():
-    """The places to look, best first: pairs of a name and a function.
+    """The places to look, best first, as pairs of a name and a function.
 
-    The function brings the four files into the folder that it is given, or
-    raises `DataError`.
+    The function brings the four files into a folder, or raises `DataError`.
     """
     mxnet = os.environ.get('MXNET_GLUON_REPO') or MXNET
     urls = [mxnet.rstrip('/') + '/gluon/dataset/fashion-mnist/',
@@ -175,7 +190,7 @@ def download(url, folder):
 
 
 def _reason(error):
-    """A network error in a few words: the server's answer, or the cause."""
+    """A network error in a few words: the server's answer or the cause."""
     if error.response is not None:
         return f'{error.response.status_code} {error.response.reason}'
     cause = error
@@ -195,9 +210,9 @@ def copy(root, folder):
 
 
 def download_debian_package(folder):
-    """Fetch Debian's (or Ubuntu's) package and unpack it, without root.
+    """Download the package of Debian or Ubuntu and unpack it, without root.
 
-    Uses package lists of its own, so that nothing of the system changes.
+    It has its own package lists, so nothing in the system changes.
     """
     if not (shutil.which('apt-get') and shutil.which('dpkg-deb')):
         raise DataError('no apt-get here')
@@ -230,8 +245,8 @@ def _run(command, folder):
 def read_files(folder):
     """The arrays of the four files in `folder`, and their edition.
 
-    Raises `DataError` for a file that is missing, cannot be read, or is not
-    what was published, and for files of two editions.
+    Raises `DataError` for a file that is missing, cannot be read or is not
+    as published, and for files of two editions.
     """
     arrays, editions = zip(*(read_file(folder / name) for name in FILES))
     if len(set(editions)) > 1:
@@ -242,9 +257,9 @@ def read_files(folder):
 def read_file(path):
     """The uint8 array of one of `FILES`, checked by hash, and its edition.
 
-    Whatever is in the file, this takes less memory than 5 times the array's
-    and a megabyte: it reads and unpacks no more bytes than the file should
-    have. Raises `DataError`.
+    It reads and unpacks no more bytes than the file should have. So it takes
+    less memory than 5 times the array and a megabyte, whatever is in the
+    file. Raises `DataError`.
     """
     known = FILES[path.name]
     packed, content = _read_gzip(path, _idx_size(known.shape) + 1)
@@ -257,10 +272,10 @@ def read_file(path):
 
 
 def _read_gzip(path, size):
-    """The bytes of the file `path`, and the first `size` that it packs."""
+    """All bytes of the file `path`, and the first `size` unpacked ones."""
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise DataError(f'{path} cannot be read (a device or a pipe)')
-    most = size + 2 ** 16  # packing adds less, even to what is random
+    most = size + 2 ** 16  # packing adds less, even to random bytes
     try:
         with path.open('rb') as file:
             packed = file.read(most + 1)

@@ -1,22 +1,20 @@
 """The training loop that the chapter shares with chapter 3 (3.2, 3.6)."""
-import math
 from typing import NamedTuple
 
 import numpy as onp
-from mxnet import autograd, gluon, np, npx, random
+from mxnet import autograd, np, npx, random
 from mxnet.base import MXNetError
 from tqdm import tqdm
 
-from ..errors import DataError, NonFiniteLossError
-from ..machine import compat
-from ..run import checkpoint
-from ..run.workers import part, share, sum_gradients, total
-from .data import ArrayIter, get_fashion_mnist_labels
-from .plot import Animator, in_notebook, show_images
+from .. import experiment
+from ..errors import DataError
+from ..machine import compat, lean
+from .data import get_fashion_mnist_labels, in_chunks
+from .plotting import Animator, Curve, in_notebook, show_images
 
 npx.set_np()
 compat.keep_subnormals()
-compat.update_singly()
+lean.tune()
 
 
 class Epoch(NamedTuple):
@@ -29,7 +27,7 @@ class Epoch(NamedTuple):
 class Accumulator:
     """Sums over `n` variables (3.6).
 
-    Arrays are kept until a sum is read: only then it waits for MXNet.
+    It keeps arrays until a sum is read. Only then does it wait for MXNet.
     """
 
     def __init__(self, n):
@@ -50,7 +48,7 @@ class Accumulator:
 
 
 def seed(number):
-    """Restart all that draws: MXNet's streams and NumPy's (the shuffle)."""
+    """Restart all random streams: MXNet's, and NumPy's for the shuffle."""
     random.seed(number)
     onp.random.seed(number)
 
@@ -67,15 +65,29 @@ def squared_loss(y_hat, y):
 
 def sgd(params, lr, batch_size):
     """One step of minibatch stochastic gradient descent, in place (3.2)."""
-    sum_gradients(param.grad for param in params)
     for param in params:
         param -= lr * param.grad / batch_size
+
+
+class Updater(NamedTuple):
+    """`sgd` on `params` at the learning rate `lr`, for `train_ch3`.
+
+    It is a step that knows its parameters: `--checkpoint` and `launch` need
+    both.
+    """
+    params: list
+    lr: float
+
+    def __call__(self, batch_size):
+        """Take one step, after `backward` on a batch of this size."""
+        if not lean.sgd(self.params, self.lr, batch_size):  # the same bits
+            sgd(self.params, self.lr, batch_size)
 
 
 def accuracy(y_hat, y):
     """The number of correct predictions, an array of no dimensions (3.6).
 
-    `y_hat` (n, classes), or (n,) if it holds classes already; `y` (n,).
+    `y_hat` is (n, classes), or (n,) if it holds classes already; `y` is (n,).
     """
     if y_hat.ndim > 1 and y_hat.shape[1] > 1:
         y_hat = y_hat.argmax(axis=1)
@@ -85,9 +97,10 @@ def accuracy(y_hat, y):
 def evaluate_accuracy(net, data_iter):
     """The share of examples that `net` classifies correctly (3.6)."""
     metric = Accumulator(2)  # correct predictions, examples
-    for X, y in part(data_iter):
+    workers = experiment.current.workers
+    for X, y in workers.part(data_iter):
         metric.add(accuracy(net(X), y), y.size)
-    correct, n = total(metric[0], metric[1])
+    correct, n = workers.total(metric[0], metric[1])
     return correct / n
 
 
@@ -101,40 +114,49 @@ def evaluate_loss(net, data_iter, loss):
 
 
 def train_epoch_ch3(net, train_iter, loss, updater):
-    """Train for one epoch; the mean training loss and accuracy (3.6).
+    """Train for one epoch. Returns the mean loss and accuracy (3.6).
 
-    Raises `DataError` for shapes or labels that the network cannot have.
+    `updater` is a `gluon.Trainer` or a function of the batch size. Raises
+    `DataError` for inputs or labels that do not fit the network's outputs.
     """
     outputs = []
-    train_iter, updater = share(train_iter, updater)
-    if isinstance(updater, gluon.Trainer):
-        updater = updater.step
+    train_iter, step = experiment.current.workers.share(net, train_iter,
+                                                        updater)
     for X, y in train_iter:
         try:
             with autograd.record():
                 y_hat = net(X)
                 l = loss(y_hat, y)
-        except (MXNetError, ValueError) as error:  # the latter: deferred
+        except (MXNetError, ValueError) as error:
             raise DataError(f'the network cannot take X of shape {X.shape} '
                             f'with y of {y.shape}') from error
         l.backward()
-        updater(X.shape[0])
+        step(X.shape[0])
         outputs.append((l, y_hat, y))
-    # Counted at the end: no batch waits, and a few large operators do.
+    return _means(outputs)
+
+
+def _means(outputs):
+    """The mean loss and accuracy of the batches (l, y_hat, y) of an epoch.
+
+    They are computed when the epoch is over. So no batch waits for its own
+    numbers, and a few large operators do the work.
+    """
     l, y_hat, y = (np.concatenate(arrays) for arrays in zip(*outputs))
     if y.shape != y_hat.shape[:-1]:
         raise DataError(f'labels of shape {y.shape}, and the outputs are of '
                         f'{y_hat.shape}')
     check_labels(y, y_hat.shape[-1])
-    l, correct, n = total(float(l.asnumpy().sum(dtype='float64')),
-                          float(accuracy(y_hat, y)), y.size)
+    l, correct, n = experiment.current.workers.total(
+        float(l.asnumpy().sum(dtype='float64')), float(accuracy(y_hat, y)),
+        y.size)
     return l / n, correct / n
 
 
 def check_labels(y, num_outputs):
-    """Raise `DataError` for labels `y` that are not of `num_outputs` classes.
+    """Raise `DataError` for labels `y` outside of `num_outputs` classes.
 
-    The loss would take them for the first class, or for the last.
+    The loss would take such a label for the first class or the last.
     """
     least, most = int(y.min()), int(y.max())
     if least < 0 or most >= num_outputs:
@@ -142,43 +164,36 @@ def check_labels(y, num_outputs):
                         f'{num_outputs} outputs: 0 to {num_outputs - 1}')
 
 
-def train_ch3(net, train_iter, test_iter, loss, num_epochs, updater):
-    """Train and plot; returns the history, an `Epoch` for each epoch (3.6).
+def train_ch3(net, train_iter, test_iter, loss, num_epochs, updater,
+              quiet=False):
+    """Train, plot and print. Returns an `Epoch` for each epoch (3.6).
 
-    `updater` is a `gluon.Trainer` or a function of the batch size, which has
-    to be `partial(sgd, params, lr)` where `checkpoint` saves. Raises
-    `NonFiniteLossError` once an epoch's loss is not finite, and what
-    `train_epoch_ch3` raises. An `ArrayIter` is evaluated in larger batches:
-    `net` has to take each example by itself.
+    `updater` is a `gluon.Trainer` or a function of the batch size. Under
+    `--checkpoint` and `launch` a function has to name its parameters, as
+    `Updater` does. With `quiet` nothing is plotted or printed. `net` has to
+    take each example by itself, because an `ArrayIter` is evaluated in larger
+    batches. Raises `NonFiniteLossError` once an epoch's loss is not finite,
+    and what `train_epoch_ch3` raises.
     """
-    if isinstance(loss, gluon.HybridBlock):
-        loss.hybridize()  # one operator instead of many
-    if isinstance(test_iter, ArrayIter):
-        test_iter = test_iter.in_chunks()  # few large operators
-    history = []
-    animator = Animator(xlabel='epoch', xlim=[1, num_epochs], ylim=[0.3, 0.9],
-                        legend=['train loss', 'train acc', 'test acc'])
-
-    def record(row):
-        history.append(Epoch(*row))
-        animator.add(len(history), row)
-
-    for epoch in checkpoint.epochs(num_epochs, history, record, updater,
-                                   draws=True):
+    loss, test_iter = lean.compiled(loss), in_chunks(test_iter)
+    history = Curve(None if quiet else Animator(
+        xlabel='epoch', xlim=[1, num_epochs], ylim=[0.3, 0.9],
+        legend=['train loss', 'train acc', 'test acc']))
+    for epoch in experiment.current.epochs(num_epochs, history, updater,
+                                           draws=True):
         train_metrics = train_epoch_ch3(net, train_iter, loss, updater)
-        check_finite(train_metrics[0], epoch)
-        record((*train_metrics, evaluate_accuracy(net, test_iter)))
-        if not in_notebook():
-            tqdm.write('epoch {}: train loss {:.4f}, train acc {:.4f}, test '
-                       'acc {:.4f}'.format(epoch, *history[-1]))
-    return history
+        test_acc = evaluate_accuracy(net, test_iter)
+        history.append((epoch, *train_metrics, test_acc))
+        if not quiet:
+            _print(history[-1])
+    return [Epoch(*row[1:]) for row in history]
 
 
-def check_finite(l, epoch):
-    """Raise `NonFiniteLossError` if the mean loss `l` is not finite."""
-    if not math.isfinite(l):
-        raise NonFiniteLossError(f'the training loss is {l} in epoch {epoch}:'
-                                 ' try a lower learning rate')
+def _print(row):
+    """Print an epoch's row, unless a notebook shows the plot instead."""
+    if not in_notebook():
+        tqdm.write('epoch {}: train loss {:.4f}, train acc {:.4f}, test acc '
+                   '{:.4f}'.format(*row))
 
 
 def predict_ch3(net, test_iter, n=6):

@@ -1,15 +1,14 @@
-"""The exercises of chapter 4, answered: one file a section.
+"""Answers to the exercises of chapter 4. Each section has a file.
 
-A section's file has a function for each exercise, `exercise_2a(quick=False)`
-for 2a. The first line of its docstring names the exercise, the rest is the
-written answer. Calling it prints and plots what was measured and returns the
-numbers (None where the words are all); `quick` takes little data and few
-epochs, to see that it runs.
+The file has a function for each exercise: `exercise_2a(quick=False)` for 2a.
+The first line of its docstring is a title, and the rest is the answer. The
+function measures what the answer claims. It prints and plots the numbers,
+and returns them. With `quick` it takes little data and few epochs, to show
+that it runs.
 """
 import importlib
 import inspect
-from contextlib import redirect_stdout
-from io import StringIO
+from importlib.util import find_spec
 from typing import Callable, NamedTuple
 
 import numpy as onp
@@ -20,20 +19,15 @@ from rich.table import Table
 
 from ..d2l import fashion_mnist
 from ..d2l.data import ArrayIter
-from ..d2l.plot import plot, plt
+from ..d2l.plotting import plot
 from ..d2l.training import train_ch3
+from ..sections import SECTIONS
 
 npx.set_np()
 
-SECTIONS = {'4.1': 'mlp', '4.2': 'mlp_scratch', '4.3': 'mlp_concise',
-            '4.4': 'underfit_overfit', '4.5': 'weight_decay',
-            '4.6': 'dropout', '4.7': 'backprop',
-            '4.8': 'numerical_stability_and_init', '4.9': 'environment',
-            '4.10': 'kaggle_house_price'}
-
 
 class Exercise(NamedTuple):
-    """An exercise: '4.4.2a', a title, the written answer, the function."""
+    """An exercise, such as '4.4.2a': its title, its answer, its function."""
     number: str
     title: str
     answer: str
@@ -41,20 +35,22 @@ class Exercise(NamedTuple):
 
 
 def exercises():
-    """All of them, `Exercise` by number, in the chapter's order."""
+    """All exercises by number, in the chapter's order."""
     found = {}
-    for section, slug in SECTIONS.items():
-        module = importlib.import_module(f'.{slug}', __name__)
+    for section in SECTIONS:
+        if not find_spec(f'{__name__}.{section.slug}'):
+            continue  # a section without exercises
+        module = importlib.import_module(f'.{section.slug}', __name__)
         for name, run in vars(module).items():
             if name.startswith('exercise_'):
-                number = f'{section}.{name[len("exercise_"):]}'
+                number = f'{section.number}.{name[len("exercise_"):]}'
                 title, _, answer = inspect.getdoc(run).partition('\n')
                 found[number] = Exercise(number, title, answer.strip(), run)
     return found
 
 
 def show_table(columns, rows, title=None):
-    """Print `rows`, tuples of texts and numbers, under the `columns`."""
+    """Print `rows` of texts and numbers as a table with these `columns`."""
     table = Table(*columns, title=title, title_justify='left',
                   box=box.SIMPLE_HEAD)
     for row in rows:
@@ -64,10 +60,10 @@ def show_table(columns, rows, title=None):
 
 
 def plot_dots(names, xs, xlabel, legend=None, fmts=('o', 'mx'), **kwargs):
-    """Dots on a line for each of `names`, the first on top, as in a table.
+    """Plot dots: each of the `names` has a line, the first one on top.
 
-    `xs` has for each kind of dots a list as long as `names`; `kwargs` are
-    `plot`'s. Returns the axes.
+    `xs` holds a list for each kind of dots, with a number for each name.
+    `kwargs` are those of `plot`. Returns the axes.
     """
     axes = plot(xs, [range(len(names))] * len(xs), xlabel, '', fmts=fmts,
                 figsize=(5, 1 + 0.3 * len(names)), **kwargs)
@@ -80,12 +76,15 @@ def plot_dots(names, xs, xlabel, legend=None, fmts=('o', 'mx'), **kwargs):
 
 
 def legend_beside(axes, legend):
-    """Name the curves or dots, which may be anywhere, right of the axes."""
+    """Put the legend to the right of the axes, where it hides nothing."""
     axes.legend(legend, loc='center left', bbox_to_anchor=(1, 0.5))
 
 
 def load_data(batch_size=256, quick=False):
-    """Fashion-MNIST's train and test iterators; `quick`: 2,000 and 1,000."""
+    """Iterators of Fashion-MNIST's training and test images.
+
+    With `quick` they have only the first 2,000 and 1,000 images.
+    """
     data = fashion_mnist.load()
     m, n = (2000, 1000) if quick else (None, None)
     return (ArrayIter([data.train_images[:m], data.train_labels[:m]],
@@ -95,10 +94,10 @@ def load_data(batch_size=256, quick=False):
 
 
 def hold_out(train_iter, share=6):
-    """Split one example in `share` off: training and validation iterator.
+    """Split `train_iter` into a training and a validation iterator.
 
-    The last ones are held out, shuffled no more; the editions of the data
-    are in random order.
+    One example in `share` is held out. These are the last ones, without a
+    shuffle: the data set itself is in random order.
     """
     n = train_iter.num_examples - train_iter.num_examples // share
     parts = [a[:n] for a in train_iter.arrays], [a[n:] for a in
@@ -108,19 +107,15 @@ def hold_out(train_iter, share=6):
 
 
 def train_quietly(net, train_iter, test_iter, num_epochs, updater):
-    """`train_ch3` with the softmax loss, no line an epoch and no figure.
+    """Train with the softmax loss by `train_ch3`, which prints nothing.
 
-    Returns its history; raises what it raises.
+    Returns its history, and raises what it raises.
     """
-    try:
-        with redirect_stdout(StringIO()):
-            return train_ch3(net, train_iter, test_iter,
-                             gluon.loss.SoftmaxCrossEntropyLoss(),
-                             num_epochs, updater)
-    finally:
-        plt.close()
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    return train_ch3(net, train_iter, test_iter, loss, num_epochs, updater,
+                     quiet=True)
 
 
 def draw_seeds(n):
-    """`n` seeds from NumPy's stream: `--seed` gives other ones."""
+    """Draw `n` seeds from NumPy's stream, which depends on `--seed`."""
     return [int(s) for s in onp.random.randint(2 ** 31 - 1, size=n)]

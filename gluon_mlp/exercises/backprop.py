@@ -16,8 +16,8 @@ from ..backprop import (
     peak_memory,
     relu_grad,
 )
-from ..d2l.graph import draw_computational_graph
-from ..d2l.plot import plot, save_figure
+from ..d2l.diagram import draw_computational_graph
+from ..d2l.plotting import plot, save_figure
 from . import show_table
 
 npx.set_np()
@@ -293,6 +293,7 @@ def exercise_5b(quick=False):
                 with autograd.record():
                     l = net(X[i:i + n // k])
                 l.backward()
+                npx.waitall()  # for its arrays to go before the next come
         train()
         grad = net[0].weight.grad().copy()
         grads.append(grad)

@@ -10,9 +10,8 @@ from mxnet import autograd, gluon, np, npx
 
 from ..d2l import fashion_mnist
 from ..d2l.data import load_array
-from ..d2l.plot import plot, save_figure
+from ..d2l.plotting import Curve, plot, save_figure
 from ..d2l.training import (
-    check_finite,
     evaluate_accuracy,
     seed,
     sgd,
@@ -52,7 +51,7 @@ def _train(net, params, arrays, num_epochs, lr=0.3, lambd=0, each=None):
     """
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     train_iter = load_array(arrays, 128)
-    results = []
+    history, results = Curve(), []
     for epoch in range(num_epochs):
         eta = lr * (1 - epoch / num_epochs)
 
@@ -60,8 +59,8 @@ def _train(net, params, arrays, num_epochs, lr=0.3, lambd=0, each=None):
             for W in params[::2]:
                 W *= 1 - eta * lambd  # weight decay (4.5); not of biases
             sgd(params, eta, batch_size)
-        check_finite(train_epoch_ch3(net, train_iter, loss, updater)[0],
-                     epoch + 1)
+        history.append((epoch + 1, *train_epoch_ch3(net, train_iter, loss,
+                                                    updater)))
         results.append(each() if each else None)
     return results
 

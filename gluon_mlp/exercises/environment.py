@@ -5,16 +5,16 @@ import numpy as onp
 from mxnet import gluon, np, npx
 from mxnet.gluon import nn
 
-from ..d2l.plot import plot, save_figure
+from ..d2l.plotting import plot, save_figure
 from ..environment import (
-    accuracy,
     covariate_data,
     covariate_weights,
     effective_size,
+    evaluate,
     mean_test,
     mean_train,
     predict,
-    train_or_test,
+    train_domain_classifier,
     train_weighted,
 )
 from . import draw_seeds, show_table
@@ -78,11 +78,11 @@ def exercise_1(quick=False):
     seen_test = X_test
     for i in range(1, 4 if quick else 7):
         net = _train(seen, y)
-        before = accuracy(net, seen_test, y_test)
+        before = evaluate(net, seen_test, y_test)
         seen, seen_test = (_react(net, X, y), _react(net, X_test, y_test))
         w = onp.diff(net.weight.data().asnumpy(), axis=0)[0]
         rows.append((i, *w.tolist(), before,
-                     accuracy(net, seen_test, y_test)))
+                     evaluate(net, seen_test, y_test)))
     show_table(['round', 'weight of content', 'of keywords',
                 'acc when trained', 'acc after the reaction'], rows)
     rounds, _, _, *curves = zip(*rows)
@@ -100,7 +100,7 @@ def detect(X_train, X_test):
     shift, it is at most that. Both inputs (n, d) have the same n.
     """
     half = len(X_train) // 2
-    h = train_or_test(X_train[:half], X_test[:half], **SETTINGS)
+    h = train_domain_classifier(X_train[:half], X_test[:half], **SETTINGS)
     hits = sum(float(((h(X[half:2 * half]).reshape(-1) > 0) == z).sum())
                for X, z in ((X_train, False), (X_test, True)))
     # Coins: binomial, n = 2 half, p = 1/2, so nearly normal.
@@ -173,10 +173,10 @@ def exercise_3(quick=False):
         for _ in draw_seeds(2 if quick else 5):
             (X, y), (X_test, y_test) = (covariate_data(mean_train, n),
                                         covariate_data(mean, n))
-            h = train_or_test(X, X_test, **SETTINGS)
+            h = train_domain_classifier(X, X_test, **SETTINGS)
             beta = covariate_weights(h, X)
             cut = covariate_weights(h, X, c=5)
-            runs.append([*(accuracy(_train(X, y, w), X_test, y_test)
+            runs.append([*(evaluate(_train(X, y, w), X_test, y_test)
                            for w in (None, beta, cut)),
                          effective_size(beta)])
         rows.append((distance, *onp.mean(runs, axis=0).tolist()))

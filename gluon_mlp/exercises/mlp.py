@@ -3,7 +3,7 @@ from mxnet import gluon, init, np, npx
 from mxnet.gluon import nn
 
 from ..d2l.data import ArrayIter
-from ..d2l.plot import plot, save_figure
+from ..d2l.plotting import plot, save_figure
 from ..d2l.training import evaluate_accuracy
 from ..mlp import forward, prelu, sigmoid, tanh, value_and_grad
 from . import load_data, show_table, train_quietly

@@ -9,7 +9,7 @@ from mxnet import gluon, init, npx
 from mxnet.gluon import nn
 from tqdm import tqdm
 
-from ..d2l.plot import plot, save_figure
+from ..d2l.plotting import plot, save_figure
 from ..d2l.training import seed
 from ..errors import NonFiniteLossError
 from . import (

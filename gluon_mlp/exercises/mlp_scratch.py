@@ -9,7 +9,7 @@ import numpy as onp
 from mxnet import np, npx
 from tqdm import tqdm
 
-from ..d2l.plot import plot, save_figure
+from ..d2l.plotting import plot, save_figure
 from ..d2l.training import evaluate_accuracy, seed, sgd
 from ..errors import NonFiniteLossError
 from ..mlp import forward, relu

@@ -5,10 +5,10 @@ from mxnet.gluon import nn
 
 from ..d2l import fashion_mnist
 from ..d2l.data import load_array
-from ..d2l.plot import plot, save_figure
+from ..d2l.plotting import plot, save_figure
 from ..d2l.training import evaluate_accuracy, seed, sgd, train_epoch_ch3
-from ..mlp import forward
-from ..numerical_stability_and_init import get_symmetry_data, train_from
+from ..mlp import forward, get_quadrants
+from ..numerical_stability_and_init import train_from
 from . import draw_seeds, legend_beside, plot_dots, show_table
 
 npx.set_np()
@@ -109,7 +109,7 @@ def exercise_2(quick=False):
                                   ('normal 0.01', init.Normal(0.01)))}
     show_table(['start', 'train loss', 'test acc'],
                [(name, *values) for name, values in results.items()])
-    X, y = get_symmetry_data()
+    X, y = get_quadrants(200)
     for name, initializer in (('constant', init.Constant(0.5)),
                               ('random', init.Normal(0.5))):
         results[f'MLP, {name}'] = train_from(initializer, X, y).accuracy

@@ -1,13 +1,13 @@
 """Answers to the exercises of 4.4."""
 import numpy as onp
 
-from ..d2l.plot import plot, save_figure
+from ..d2l.plotting import plot, save_figure
 from ..underfit_overfit import (
-    TRUE_W,
     get_data,
     learning_curve,
     least_squares,
     mean_loss,
+    true_w,
 )
 from . import plot_dots, show_table
 
@@ -33,7 +33,7 @@ def exercise_1(quick=False):
     X, y = X[:TRAIN, :4], y[:TRAIN]
     normal = onp.linalg.solve(X.T @ X, X.T @ y)
     w = least_squares(X, y)
-    rows = [('true weights', 5, 1.2, -3.4, 5.6), ('X\'X w = X\'y', *normal),
+    rows = [('true weights', 5, 1.2, -3.4, 5.6), ("X'X w = X'y", *normal),
             ('decomposition of X', *w)]
     show_table(['', '1', 'x', 'x^2/2!', 'x^3/3!'], rows)
     gradient = abs(X.T @ (X @ w - y)).max() / len(y)
@@ -134,7 +134,7 @@ def exercise_3(quick=False):
                      onp.linalg.qr(X)[0] * len(X) ** 0.5)):
         values = onp.linalg.svd(A, compute_uv=False) ** 2 / len(A)
         rows.append((name, 2 / values[0], values[0] / values[-1]))
-    show_table(['columns', 'lr must be below', 'condition of X\'X'], rows)
+    show_table(['columns', 'lr must be below', "condition of X'X"], rows)
     names, lrs, _ = zip(*rows)
     plot_dots(names, [lrs], 'lr must be below', xscale='log')
     save_figure('exercise_4_4_3')
@@ -154,7 +154,7 @@ def exercise_4(quick=False):
     losses = {
         name: [mean_loss(least_squares(X[:n], labels[:n]), X[1000:],
                          labels[1000:]) for n in sizes]
-        for name, labels in (('with noise', y), ('without', X @ TRUE_W))}
+        for name, labels in (('with noise', y), ('without', X @ true_w))}
     show_table(['examples', *losses], list(zip(sizes, *losses.values())))
     plot(sizes, list(losses.values()), 'training examples', 'test loss',
          list(losses), xscale='log', yscale='log')

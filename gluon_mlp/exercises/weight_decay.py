@@ -3,7 +3,7 @@ import numpy as onp
 from mxnet import autograd, np, npx
 
 from ..d2l.data import ArrayIter
-from ..d2l.plot import plot, plt, save_figure
+from ..d2l.plotting import plot, plt, save_figure
 from ..d2l.training import seed
 from ..weight_decay import l2_penalty, load_data, train
 from . import draw_seeds, show_table
@@ -39,8 +39,8 @@ def exercise_1(quick=False):
             for lambd in (LAMBDS[::3] if quick else LAMBDS)]
     show_table(['lambd', 'train loss', 'test loss'], rows)
     best = min(rows, key=lambda row: row[2])
-    print('least test loss: at lambd = {}, {:.2g} of that without decay'
-          .format(best[0], best[2] / rows[0][2]))
+    print(f'least test loss: at lambd = {best[0]}, '
+          f'{best[2] / rows[0][2]:.2g} of that without decay')
     lambds, *losses = zip(*rows)
     plot(range(len(rows)), losses, 'lambd', 'loss', ['train', 'test'],
          yscale='log').set_xticks(range(len(rows)), lambds)

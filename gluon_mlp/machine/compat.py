@@ -6,11 +6,22 @@ since, and by default it runs its kernels on half of the processors.
 import math
 import os
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-# MXNet's own settings, as those have who run the book's code.
-untuned = 'GLUON_MLP_UNTUNED' in os.environ
-chosen = set()  # the variables that `prepare` has set
+# What MXNet reads of its threads, in the order of what prevails.
+THREADS = ('MXNET_OMP_MAX_THREADS', 'OMP_NUM_THREADS', 'OMP_WAIT_POLICY',
+           'GOMP_SPINCOUNT', 'MXNET_CPU_WORKER_NTHREADS')
+UPDATES = 'MXNET_OPTIMIZER_AGGREGATION_SIZE'
+KERNELS = 'OPENBLAS_CORETYPE'
+# The names of the variables that `prepare` has set, for child processes.
+CHOSEN = 'GLUON_MLP_CHOSEN'
+# Set it to leave all settings to MXNet, as the book's readers do.
+UNTUNED = 'GLUON_MLP_UNTUNED'
+
+
+class ThreadsError(ValueError):
+    """A number of threads that is no number: MXNet aborts the process."""
 
 
 def prepare():
@@ -18,19 +29,20 @@ def prepare():
 
     Sets `OMP_NUM_THREADS` to `usable_processors()` unless the user has set
     it, or `MXNET_OMP_MAX_THREADS`, over which it would prevail; how long
-    these threads spin, and that a `Trainer` updates its parameters one by
-    one, unless the user has set that; none of these where the user has set
+    these threads spin, that a `Trainer` updates its parameters one by one,
+    and for MXNet 2 the kernels of its OpenBLAS on AMD's processors, unless
+    the user has set that; none of these where the user has set
     `GLUON_MLP_UNTUNED`. Has no effect on an MXNet that is imported already.
     Raises `ImportError` where Python has no `distutils` and setuptools, which
-    brings it, is missing, and `SystemExit` for a number of threads that is
-    none: MXNet would abort the process.
+    brings it, is missing, and `ThreadsError` for a number of threads that is
+    no number.
     """
-    for name in ('OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS'):
+    for name in THREADS[:2]:
         number = os.environ.get(name)
         if number and not number.strip().isdecimal():
-            sys.exit(f'error: {name} is {number!r}, no number of threads: '
-                     'unset it, or set it to one')
-    if not untuned:
+            raise ThreadsError(f'{name} is {number!r}, no number of threads: '
+                               'unset it, or set it to one')
+    if UNTUNED not in os.environ:
         _choose_settings()
     _restore_numpy_names()
     if sys.version_info >= (3, 12):
@@ -42,47 +54,52 @@ def _choose_settings():
         # The workers of a `launch` share the processors.
         workers = int(os.environ.get('GLUON_MLP_WORKERS', 1))
         _choose('OMP_NUM_THREADS', max(1, usable_processors() // workers))
-    # Idle OpenMP threads spin for milliseconds by default, on processors that
-    # other threads of MXNet, or other processes, wait for.
+    # By default, idle OpenMP threads spin for milliseconds on processors that
+    # other threads of MXNet or other processes wait for.
     if 'OMP_WAIT_POLICY' not in os.environ:
         _choose('GOMP_SPINCOUNT', 1000)
-    # On a CPU the operator for several at once takes twice as long (for a
-    # GPU, where it is meant to pay, set it to 4).
-    _choose('MXNET_OPTIMIZER_AGGREGATION_SIZE', 0)
+    # On a CPU, updating several parameters at once takes twice as long. On a
+    # GPU it is meant to pay: set this to 4.
+    _choose(UPDATES, 0)
+    # The OpenBLAS in MXNet 2 takes a newer processor of AMD for one of 2007,
+    # and products of matrices take twice as long.
+    if _mxnet_version().startswith('2.') and _is_amd_with_avx2():
+        _choose(KERNELS, 'Zen')
+
+
+def _mxnet_version():
+    try:
+        return version('mxnet')
+    except PackageNotFoundError:
+        return ''
+
+
+def _is_amd_with_avx2(cpuinfo=Path('/proc/cpuinfo')):
+    try:
+        words = cpuinfo.read_text().split()
+    except OSError:
+        return False
+    return 'AuthenticAMD' in words and 'avx2' in words
 
 
 def _choose(name, value):
     if name not in os.environ:
         os.environ[name] = str(value)
-        chosen.add(name)
+        chosen = os.environ.get(CHOSEN, '').split()
+        os.environ[CHOSEN] = ' '.join([*chosen, name])
 
 
-def update_singly():
-    """Let a `Trainer` of MXNet 1.9.1 call `sgd_update` where it can.
-
-    It takes two thirds of the time of `multi_sgd_update`, which MXNet calls
-    for a single parameter, too; without weight decay, the bits are the same.
-    Imports MXNet.
-    """
-    from mxnet import nd
-    from mxnet.optimizer import optimizer
-    update_several = getattr(optimizer, 'multi_sgd_update', None)
-    if untuned or update_several is None:
-        return
-
-    def update(*arrays, out, num_weights, lrs, wds, **kwargs):
-        if num_weights > 1 or wds[0]:
-            return update_several(*arrays, out=out, num_weights=num_weights,
-                                  lrs=lrs, wds=wds, **kwargs)
-        return nd.sgd_update(*arrays, out=out[0], lr=lrs[0], lazy_update=False,
-                             **kwargs)
-    optimizer.multi_sgd_update = update
+def users_environment():
+    """The environment as it is without what `prepare` has set."""
+    chosen = [CHOSEN, *os.environ.get(CHOSEN, '').split()]
+    return {name: value for name, value in os.environ.items()
+            if name not in chosen}
 
 
 def keep_subnormals():
     """Let MXNet 2 compute with numbers below 1.2e-38, as 1.9.1 does.
 
-    Left alone it takes them for 0. Imports MXNet.
+    By default it takes them for 0. Imports MXNet.
     """
     from mxnet import util
     if hasattr(util, 'set_flush_denorms'):
@@ -140,7 +157,7 @@ def _restore_numpy_names():
         if 'bool' not in vars(np):  # removed in NumPy 1.24
             np.bool = bool
         return
-    # Experimental: only Python 3.13 has to do with NumPy 2.
+    # Experimental: only Python 3.13 runs with NumPy 2.
     names = {'PZERO': 0.0, 'NZERO': -0.0, 'PINF': np.inf, 'NINF': -np.inf,
              'NAN': np.nan, 'NaN': np.nan, 'Inf': np.inf, 'alltrue': np.all,
              'sometrue': np.any, 'product': np.prod, 'round_': np.round,

@@ -1,8 +1,8 @@
 """Whether the chapter can run on this machine, asked before pip is.
 
-`python3 -I gluon_mlp/machine/preflight.py` exits with 0, or with 1 and one sentence
-that says what is missing and the way out. It must be able to say so on old
-Pythons, too: standard library only, and no syntax newer than 3.6.
+`python3 -I gluon_mlp/machine/preflight.py` exits with 0, or with 1 and one
+sentence that says what is missing and the way out. Old Pythons have to run
+it, too: it needs only the standard library and the syntax of Python 3.6.
 """
 import importlib.util
 import platform

@@ -2,30 +2,29 @@
 
 A checkpoint is one file, replaced whole after each epoch: a line with the
 SHA-256 of the rest, and an npz of plain arrays, one of which holds JSON.
-Nothing is pickled: reading a stranger's file runs no code of it. A process
-may be killed at any moment; that the power fails is not provided for, as
-waiting for the disk takes longer than most epochs of 4.4.
+Nothing is pickled, so loading a stranger's file runs no code from it. The
+process may be killed at any moment. A power failure may damage the file,
+because waiting for the disk would take longer than most epochs of 4.4.
 """
 import fcntl
 import hashlib
 import io
 import json
 import os
-from itertools import count
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
 
 import mxnet as mx
 import numpy as onp
 from mxnet import gluon
-from tqdm import tqdm
 
-from ..d2l import fashion_mnist
+from .. import experiment
 from ..errors import CheckpointError
 from ..files import written_whole
-from . import workers
-
-current = None  # the `Run` that is saved, or None
+from ..machine import compat
+from .updaters import check, optimizer_states, parameters
 
 
 class Training(NamedTuple):
@@ -37,83 +36,140 @@ class Training(NamedTuple):
     arrays: list  # these words, the parameters, the optimizer's states
 
 
-class Run(NamedTuple):
+@contextmanager
+def saving(folder, section, settings, resume=False):
+    """Save all trainings until the context ends; `resume` saved ones first.
+
+    `settings` are the numbers and names that the trainings depend on, the
+    seed among them. A checkpoint made with other settings is refused. Raises
+    `CheckpointError` or `OSError`, also where nothing can be written.
+    """
+    if experiment.current.workers.shared:
+        raise CheckpointError('--checkpoint and --resume are not for the '
+                              'workers of a launch: run the script alone')
+    path = folder / f'{section}.checkpoint'
+    if not resume:
+        folder.mkdir(parents=True, exist_ok=True)
+    elif not path.is_file():
+        raise CheckpointError(f'there is no {path} to resume: leave out '
+                              '--resume')
+    with _locked(folder):
+        checkpoint = _begin(path, _all_settings(section, settings), resume)
+        with experiment.use(epochs=checkpoint.epochs):
+            yield
+
+
+def _all_settings(section, settings):
+    """`settings`, and what else the bits of the trainings depend on."""
+    threads = {name: os.environ.get(name) for name in compat.THREADS[:2]}
+    return {'format': 2, 'section': section, **settings, **threads,
+            'mxnet': mx.__version__,
+            'data': None}  # its edition, once it is loaded
+
+
+def _begin(path, settings, resume):
+    """The `Checkpoint` at `path`, saved once to see that it can be."""
+    if not resume and path.exists():
+        raise CheckpointError(f'{path} is there already: --resume it, or '
+                              'remove it')
+    trainings = _load(path, settings) if resume else []
+    checkpoint = Checkpoint(path, settings, trainings)
+    # A run that was killed while it saved has left its half of a file.
+    for left in path.parent.glob(f'.{path.name}.*'):
+        left.unlink()
+    checkpoint.save()
+    if trainings:
+        print(f'resumed after epoch {trainings[-1].epoch} of training '
+              f'{len(trainings)}')
+    elif resume:
+        print('resumed before epoch 1')
+    return checkpoint
+
+
+@dataclass
+class Checkpoint:
     """A script's trainings, in their order, and where they are saved."""
     path: Path
     settings: dict
     trainings: list
-    numbers: Iterator  # of the trainings still to begin, from 0
-    lock: int
+    begun: int = 0  # trainings of this process
 
+    def epochs(self, num_epochs, history, updater, draws=False):
+        """The epochs still to train, each saved when it is over.
 
-def start(folder, section, settings, resume=False):
-    """Save all trainings from now on; with `resume`, go on with saved ones.
+        A saved history is appended to `history` first. MXNet's stream cannot
+        be read. So where an epoch may draw from it (`draws`), the stream
+        restarts after each saved epoch, from the seed and the epoch. Raises
+        `CheckpointError`.
+        """
+        check(updater)
+        self._note_edition()
+        number, first = self.begun, 0
+        self.begun += 1
+        if number < len(self.trainings):
+            first = self._restore(number, history, updater)
+            self._restart(draws, number, first)
+        for epoch in experiment.progress(num_epochs, first):
+            yield epoch
+            self.trainings[number:] = [_state(epoch, history, updater)]
+            self.save()
+            self._restart(draws, number, epoch)
 
-    `settings` are the numbers and names that the trainings depend on, the
-    seed among them: a checkpoint of others is refused. Raises
-    `CheckpointError` or `OSError`, also where nothing can be written.
-    """
-    global current
-    if workers.launched:
-        raise CheckpointError('--checkpoint and --resume are not for the '
-                              'workers of a launch: run the script alone')
-    path = folder / f'{section}.checkpoint'
-    if not path.is_file() if resume else path.exists():
-        raise CheckpointError(
-            f'there is no {path} to resume: leave out --resume' if resume else
-            f'{path} is there already: --resume it, or remove it')
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = {'section': section, **settings, 'mxnet': mx.__version__,
-                'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS'),
-                'data': None}  # its edition, once it is loaded
-    trainings = _load(path, settings) if resume else []
-    current = Run(path, settings, trainings, count(), _lock(folder))
-    for left in folder.glob(f'.{path.name}.*'):  # of runs killed in `_save`
-        left.unlink()
-    _save()
-    if resume:
-        print(f'resumed after epoch {trainings[-1].epoch} of training '
-              f'{len(trainings)}' if trainings else 'resumed before epoch 1')
+    def _note_edition(self):
+        """Keep the edition of the images, which is not known at the start."""
+        old, new = self.settings['data'], experiment.current.edition
+        if old and new:
+            _refuse({'data': old}, {'data': new}, self.path)
+        self.settings['data'] = new or old
 
+    def _restart(self, draws, *place):
+        if draws:
+            entropy = onp.random.SeedSequence((self.settings['seed'], *place))
+            mx.random.seed(int(entropy.generate_state(1)[0]) >> 1)  # 31 bits
 
-def epochs(num_epochs, history, record, updater, draws=False):
-    """Yield the epochs 1 to `num_epochs`, saving after each if `start`ed.
+    def _restore(self, number, history, updater):
+        """Set all that a training changes. Returns how many epochs it had."""
+        training = self.trainings[number]
+        words, *values = training.arrays
+        try:
+            if isinstance(updater, gluon.Trainer):
+                _initialize(updater, values, training.updates)
+            arrays = [*parameters(updater), *optimizer_states(updater)]
+            if ([(a.shape, a.dtype) for a in arrays]
+                    != [(value.shape, value.dtype) for value in values]):
+                raise ValueError('other shapes')
+            for a, value in zip(arrays, values):
+                a[:] = value
+            onp.random.set_state(('MT19937', words, *training.numpy))
+        except (AssertionError, TypeError, ValueError,
+                mx.MXNetError) as error:
+            raise CheckpointError(f'{self.path} does not fit the network of '
+                                  f'training {number + 1}') from error
+        for row in training.history:
+            history.append(tuple(row))
+        return training.epoch
 
-    Epochs that are restored are left out: instead, `record(row)` is called
-    for each row of numbers that `history` had. `updater` is a
-    `gluon.Trainer` or `partial(sgd, params, lr)`. `draws` tells that an
-    epoch may draw from MXNet's stream (dropout). As the stream cannot be
-    read, it then restarts with each saved epoch, by seed and epoch. Raises
-    `CheckpointError`.
-    """
-    first = 0
-    if current:
-        _note_edition()
-        number = next(current.numbers)
-        if number < len(current.trainings):
-            first = _restore(number, record, updater)
-            _restart(draws, number, first)
-    for epoch in tqdm(range(first + 1, num_epochs + 1), 'epochs', num_epochs,
-                      initial=first, leave=False, disable=None):
-        yield epoch
-        if current:
-            current.trainings[number:] = [_state(epoch, history, updater)]
-            _save()
-            _restart(draws, number, epoch)
-
-
-def _note_edition():
-    """Keep the edition of the images, which start does not know."""
-    old, new = current.settings['data'], fashion_mnist.edition
-    if old and new:
-        _refuse({'data': old}, {'data': new}, current.path)
-    current.settings['data'] = new or old
-
-
-def _restart(draws, *place):
-    if draws:
-        entropy = onp.random.SeedSequence((current.settings['seed'], *place))
-        mx.random.seed(int(entropy.generate_state(1)[0]) >> 1)  # 31 bits
+    def save(self):
+        """Replace the file whole, or leave it as it is and raise."""
+        arrays = {f'{i}_{j}': a for i, training in enumerate(self.trainings)
+                  for j, a in enumerate(training.arrays)}
+        text = json.dumps({
+            'settings': self.settings,
+            'trainings': [training._replace(arrays=len(training.arrays))
+                          for training in self.trainings]})
+        buffer = io.BytesIO()
+        onp.savez(buffer, json=onp.frombuffer(text.encode(), 'uint8'),
+                  **arrays)
+        data = buffer.getvalue()
+        try:
+            with written_whole(self.path) as path:
+                path.write_bytes(_digest(data) + data)
+        except OSError as error:
+            message = f'cannot save {self.path}: {error.strerror}'
+            if self.path.exists():
+                message += ('; the one before is whole: mend this, then '
+                            '--resume')
+            raise CheckpointError(message) from error
 
 
 def _state(epoch, history, updater):
@@ -123,51 +179,13 @@ def _state(epoch, history, updater):
                for row in history]
     updates = (updater._optimizer._index_update_count
                if isinstance(updater, gluon.Trainer) else {})
+    arrays = [*parameters(updater), *optimizer_states(updater)]
     return Training(epoch, history, [updates[i] for i in sorted(updates)],
-                    numpy, [words, *(a.asnumpy() for a in _arrays(updater))])
-
-
-def _arrays(updater):
-    """What an update changes: parameters, and the optimizer's states."""
-    if not isinstance(updater, gluon.Trainer):
-        return updater.args[0]  # of partial(sgd, params, lr)
-    states = updater._updaters[0].states
-    return [*(param.data() for param in updater._params),
-            *_flat([states[i] for i in sorted(states)])]
-
-
-def _flat(states):
-    """The arrays in nested tuples of arrays and None."""
-    if isinstance(states, (list, tuple)):
-        return [a for state in states for a in _flat(state)]
-    return [] if states is None else [states]
-
-
-def _restore(number, record, updater):
-    """Set all that a training changes; returns how many epochs it had."""
-    training = current.trainings[number]
-    words, *values = training.arrays
-    try:
-        if isinstance(updater, gluon.Trainer):
-            _initialize(updater, values, training.updates)
-        arrays = _arrays(updater)
-        if ([(a.shape, a.dtype) for a in arrays]
-                != [(value.shape, value.dtype) for value in values]):
-            raise ValueError('other shapes')
-        for a, value in zip(arrays, values):
-            a[:] = value
-        onp.random.set_state(('MT19937', words, *training.numpy))
-    except (AssertionError, TypeError, ValueError,
-            mx.MXNetError) as error:
-        raise CheckpointError(f'{current.path} does not fit the network of '
-                              f'training {number + 1}') from error
-    for row in training.history:
-        record(tuple(row))
-    return training.epoch
+                    numpy, [words, *(a.asnumpy() for a in arrays)])
 
 
 def _initialize(trainer, values, updates):
-    """Make what the first batch makes: parameters, optimizer's states."""
+    """Make the parameters and states that the first batch would make."""
     optimizer, updater = trainer._optimizer, trainer._updaters[0]
     for param, value in zip(trainer._params, values):
         param.shape = value.shape
@@ -181,36 +199,20 @@ def _initialize(trainer, values, updates):
     optimizer.num_update = max(updates)
 
 
-def _lock(folder):
-    """Keep other runs out of `folder` until this process ends."""
+@contextmanager
+def _locked(folder):
+    """Keep other runs out of `folder` until the context ends."""
     lock = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CheckpointError(
+                f'another run is saving in {folder}: wait for its end, or '
+                'take another folder') from error
+        yield
+    finally:
         os.close(lock)
-        raise CheckpointError(f'another run is saving in {folder}: wait for '
-                              'its end, or take another folder') from error
-    return lock
-
-
-def _save():
-    """Replace the file whole, or leave it as it is and raise."""
-    arrays = {f'{i}_{j}': a for i, training in enumerate(current.trainings)
-              for j, a in enumerate(training.arrays)}
-    text = json.dumps({
-        'settings': current.settings,
-        'trainings': [training._replace(arrays=len(training.arrays))
-                      for training in current.trainings]})
-    buffer = io.BytesIO()
-    onp.savez(buffer, json=onp.frombuffer(text.encode(), 'uint8'), **arrays)
-    try:
-        with written_whole(current.path) as path:
-            path.write_bytes(_digest(buffer.getvalue()) + buffer.getvalue())
-    except OSError as error:
-        raise CheckpointError(
-            f'cannot save {current.path}: {error.strerror}'
-            + '; the one before is whole: mend this, then --resume'
-            * current.path.exists()) from error
 
 
 def _digest(data):
@@ -218,7 +220,7 @@ def _digest(data):
 
 
 def _load(path, settings):
-    """The trainings that `_save` saved under these `settings`."""
+    """The trainings that were saved at `path` under these `settings`."""
     digest, line, data = path.read_bytes().partition(b'\n')
     try:
         if digest + line != _digest(data):

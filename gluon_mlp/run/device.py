@@ -5,8 +5,8 @@ import sys
 import mxnet as mx
 from mxnet import gluon, np, npx
 
+from .. import experiment
 from ..errors import DeviceError
-from . import workers
 
 npx.set_np()
 
@@ -17,9 +17,9 @@ KERNEL = ('import gluon_mlp, mxnet as mx; '
 def get_device(name, number=0):
     """The context of 'cpu', or of the 'gpu' of a number (from 0).
 
-    A GPU has to run a kernel first, in a process of its own: MXNet counts
-    GPUs too for which it has no machine code, and these may crash it.
-    Raises `DeviceError`.
+    A GPU first has to run a kernel in a process of its own. MXNet also counts
+    GPUs for which it has no machine code, and these may crash it. Raises
+    `DeviceError`.
     """
     if name == 'cpu':
         return mx.cpu()
@@ -38,13 +38,13 @@ def get_device(name, number=0):
 
 
 def get_devices(n):
-    """The contexts to train on: for 1 the current one, else `n` GPUs.
+    """The contexts to train on: the current one for 1, or else `n` GPUs.
 
-    Raises `DeviceError` where there are fewer, or one fails its kernel.
+    Raises `DeviceError` if there are fewer, or if one fails its kernel.
     """
     if n == 1:
         return [mx.current_context()]
-    if workers.launched:
+    if experiment.current.workers.shared:
         raise DeviceError('the workers of a launch have one device each: '
                           'leave out --num-gpus')
     if num_gpus() < n:
@@ -56,16 +56,16 @@ def get_devices(n):
 def on_devices(net, devices):
     """`net` as a function of a batch X that `devices` share (12.6).
 
-    `net` is initialized on these contexts. The outputs come together where
-    X is, so that the loss does not see the difference, and a `Trainer` sums
-    the gradients over the devices. Nothing waits.
+    `net` is initialized on these contexts. The outputs are put together where
+    X is, so the loss sees no difference, and a `Trainer` sums the gradients
+    over the devices. Nothing waits.
     """
     if len(devices) == 1:
         return net
 
     def outputs(X):
         n = len(X)
-        if n < len(devices):  # none may have nothing to do
+        if n < len(devices):  # each needs an example
             X = np.concatenate([X] * len(devices))
         shards = gluon.utils.split_and_load(X, devices, even_split=False)
         y_hat = [net(shard) for shard in shards]
@@ -77,7 +77,7 @@ def num_gpus():
     """The number of GPUs that MXNet sees."""
     try:
         return mx.context.num_gpus()
-    except mx.MXNetError:  # a wheel for GPUs, and no driver
+    except mx.MXNetError:  # a wheel for GPUs without a driver
         return 0
 
 

@@ -1,9 +1,9 @@
 """Run a chapter script in several processes, or on several machines.
 
-A scheduler, servers and workers find each other by the DMLC_* variables, as
-MXNet's parameter server wants it; `workers` has what the workers then share.
-Each process ends when its standard input does, so none outlives this one,
-whatever ends it and wherever it runs.
+A scheduler, servers and workers find each other by the DMLC_* variables of
+MXNet's parameter server. `workers` has what the workers then share. Each
+process ends when its standard input ends. So none outlives this one, whatever
+ends it and wherever they run.
 """
 import math
 import os
@@ -16,7 +16,6 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,13 +31,13 @@ PASSED = ('PYTHONPATH', 'MPLBACKEND', 'MXNET_', 'OMP_', 'GOMP_', 'PS_')
 
 
 class Started(NamedTuple):
-    """A process of ours, and where its errors go (None: to our own)."""
+    """A process of ours, and the file of its errors (None: our own)."""
     name: str
     popen: subprocess.Popen
     log: object
 
     def failed(self):
-        """Whether it has ended, as only a worker may, with its part done."""
+        """Whether it has ended, unless it is a worker that did its part."""
         code = self.popen.poll()
         return code is not None and not (code == 0 and 'worker' in self.name)
 
@@ -46,11 +45,13 @@ class Started(NamedTuple):
 def launch(command, num_workers, num_servers=1, hosts=()):
     """Run `command`, a script and its arguments, in `num_workers` processes.
 
-    On this machine, or over ssh on `hosts` ('name', 'user@name:port') in
-    turn. Only the first worker prints. When a process fails all end and its
-    error is told. Returns the exit code. Raises `ChapterError`.
+    They run on this machine, or over ssh on `hosts` ('name' or
+    'user@name:port') in turn. Only the first worker prints. When a process
+    fails, its error is told and all end. Returns the exit code. Raises
+    `ChapterError`.
     """
-    check_script(command[0])
+    if not Path(command[0]).is_file():
+        raise ChapterError(f'{command[0]} is no script')
     nodes = resolve(hosts)
     env = _environment(nodes, num_workers, num_servers)
     here = None, env['DMLC_PS_ROOT_URI']
@@ -63,32 +64,20 @@ def launch(command, num_workers, num_servers=1, hosts=()):
                 started.append(_start(role, i, places[i % len(places)], env,
                                       command))
         return _wait(started, started[-num_workers:])
-    except KeyboardInterrupt:
-        return _interrupt(started)
+    except KeyboardInterrupt as error:
+        if not _interrupt(started):
+            raise
+        return 128 + getattr(error, 'number', signal.SIGINT)
     finally:
         for process in started:
             process.popen.kill()
             process.popen.wait()
 
 
-def check_script(path):
-    """Raise `ChapterError` unless workers can share the script's training."""
-    try:
-        source = Path(path).read_text(encoding='utf-8')
-    except (OSError, UnicodeDecodeError) as error:
-        raise ChapterError(f'{path} is no script: {error}') from error
-    if 'train_ch3(' not in source:
-        raise ChapterError(f'{path} does not train with train_ch3, the loop '
-                           'whose batches workers can share')
-    if 'dropout' in source.lower():
-        raise ChapterError(f'{path} uses dropout: workers would draw other '
-                           'masks than one process')
-
-
 def read_hosts(text):
     """The hosts in `text`: a file with one a line, or names with commas.
 
-    Raises `ChapterError` where there is none.
+    Raises `ChapterError` if there are none.
     """
     if Path(text).is_file():
         lines = Path(text).read_text(errors='replace').splitlines()
@@ -147,8 +136,7 @@ def _start(role, number, node, env, command):
     # It listens at this address, and nowhere else.
     env = {**env, 'DMLC_ROLE': role, 'DMLC_WORKER_ID': str(number),
            'DMLC_NODE_HOST': address}
-    inherited = {name: value for name, value in os.environ.items()
-                 if name not in compat.chosen}
+    inherited = compat.users_environment()
     run = [sys.executable, '-m', 'gluon_mlp.run.launch', *command]
     if host:
         run, env = _over_ssh(host, run, inherited, env), {}
@@ -162,7 +150,7 @@ def _start(role, number, node, env, command):
 
 
 def _over_ssh(host, run, inherited, env):
-    """The command that does `run` in this folder of `host`, as MXNet's."""
+    """The ssh command that runs `run` in this folder of `host`."""
     env = {**{name: value for name, value in inherited.items()
               if name.startswith(PASSED)}, **env}
     pairs = [f'{name}={value}' for name, value in env.items()]
@@ -193,9 +181,9 @@ def _wait(started, workers):
 
 
 def _tell(started, first):
-    """Tell the error of the process that failed; its exit code."""
+    """Tell the error of the process that failed. Returns its exit code."""
     failed = next(process for process in started if process.failed())
-    try:  # the same in all workers, mostly: the first has told it then
+    try:  # mostly all workers have the same error, and the first tells it
         first.popen.wait(2)
     except subprocess.TimeoutExpired:
         pass
@@ -213,15 +201,15 @@ def _tell(started, first):
 
 
 def _interrupt(started):
-    """Let the first worker save its figure, as it does on Ctrl-C; 130."""
+    """Let the first worker save its figure. Returns whether it said so."""
     for process in started:
         if process.name == 'worker 0':
             process.popen.send_signal(signal.SIGINT)
             try:
-                process.popen.wait(10)
+                return process.popen.wait(10) == 130
             except subprocess.TimeoutExpired:
                 pass
-    return 130
+    return False
 
 
 def _end_with_stdin():
@@ -231,29 +219,26 @@ def _end_with_stdin():
 
 
 def _run(command):
-    """Run a script as Python would; never returns.
+    """Run a script as Python would, as a worker; never returns.
 
-    At a usual end MXNet would wait for all workers, those too that wait for
-    this one: where it fails, for ever.
+    Python's own end is left out: there MXNet would wait for all workers, and
+    one that waits for this one would never end.
     """
+    from .. import experiment
+    from .ending import end
+    from .workers import Workers
     sys.argv = command
     sys.path.insert(0, str(Path(command[0]).resolve().parent))
-    code = 0
-    try:
-        runpy.run_path(command[0], run_name='__main__')
-    except SystemExit as error:
-        code = error.code
-        if isinstance(code, str):
-            print(code, file=sys.stderr)
-    except ChapterError as error:
-        print(f'error: {error}', file=sys.stderr)
-        code = 1
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else int(code is not None))
+    workers = Workers()
+    with experiment.use(workers=workers, epochs=workers.epochs):
+        try:
+            runpy.run_path(command[0], run_name='__main__')
+            if not workers.epochs_shared:
+                raise ChapterError(f'{command[0]} trains nothing that '
+                                   'workers can share: run it alone')
+        except BaseException as error:
+            end(error)
+        end(SystemExit())
 
 
 if __name__ == '__main__':

@@ -1,235 +1,187 @@
-"""The options that all chapter scripts share, and how a script ends."""
-import inspect
+"""The options of a chapter script."""
 import math
-import os
-import signal
 import sys
-from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Optional
 
 import click
-import typer
 
+from .. import experiment, sections
 from ..errors import ChapterError, DisplayError
 from ..files import check_folder
+from .ending import opened, take_over
 
-MOST = 2 ** 31 - 1  # of what MXNet counts in 32 bits
-SIGNALS = {128 + number: number for number in (
-    signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}  # by their exit codes
-
-
-def _tell_ctrl_c(kind, *error):
-    """Ctrl-C while a script imports what comes after this: in a line, too."""
-    if kind is KeyboardInterrupt:
-        print('interrupted', file=sys.stderr, flush=True)
-        os._exit(130)
-    sys.__excepthook__(kind, *error)
+MOST = 2 ** 31 - 1  # MXNet counts in 32 bits
 
 
-sys.excepthook = _tell_ctrl_c
+class Number(click.ParamType):
+    """A number in a range that --help does not show."""
 
+    def __init__(self, kind, least, most, below=False):
+        self.name = 'integer' if kind is int else 'float'
+        self.kind, self.below = kind, below
+        self.least, self.most = least, most
 
-class Device(str, Enum):
-    """What `--device` takes."""
-    cpu = 'cpu'
-    gpu = 'gpu'
-
-
-def _number(least, most=1e30):  # MXNet computes in 32 bits
-    def parse(text):
+    def convert(self, value, param, ctx):
+        """`value`, a text or a default, as a number of this range."""
         try:
-            value = float(text)
+            number = self.kind(value)
         except ValueError:
-            value = math.nan
-        if least <= value <= most:
-            return value
-        raise typer.BadParameter(f'{text!r} is not a number from {least:g} '
-                                 f'to {most:g}.')
-    return click.types.FuncParamType(parse)
+            number = math.nan
+        if self.least <= number < self.most or (
+                number == self.most and not self.below):
+            return number
+        words = 'an integer' if self.kind is int else 'a number'
+        self.fail(f'{value!r} is not {words} from {self.least:g} to '
+                  + 'below ' * self.below + f'{self.most:.10g}.', param, ctx)
 
 
-def _probability(value):
-    if not 0 <= value < 1:
-        raise typer.BadParameter(f'{value} is not from 0 to below 1')
-    return value
+COUNT = Number(int, 1, MOST)
+PROBABILITY = Number(float, 0, 1, below=True)
+FOLDER = click.Path(file_okay=False, writable=True, path_type=Path)
+
+# The constants that a script may take from its command line: their type,
+# their help, and other names of the option.
+OWN = {
+    'num_epochs': (COUNT, 'Passes over the training data.'),
+    'num_epochs_overfit': (COUNT, 'Passes for the polynomial of degree 19.'),
+    'lr': (Number(float, 1e-30, 1e30), 'Learning rate.'),
+    'batch_size': (COUNT, 'Examples in a minibatch.'),
+    'num_hiddens': (COUNT, 'Hidden units.'),
+    'num_hiddens1': (COUNT, 'Units of the first hidden layer.'),
+    'num_hiddens2': (COUNT, 'Units of the second hidden layer.'),
+    'dropout1': (PROBABILITY, 'Probability of dropping a unit of the first '
+                              'hidden layer.'),
+    'dropout2': (PROBABILITY, 'Probability of dropping a unit of the second '
+                              'hidden layer.'),
+    'alpha': (Number(float, -1e30, 1e30), 'Slope of pReLU below zero.'),
+    'lambd': (Number(float, 0, 1e30), 'Weight of the L2 penalty.'),
+    'weight_decay': (Number(float, 0, 1e30), 'Weight decay.', '--wd'),
+    'k': (Number(int, 2, 730), 'Folds of the cross-validation.'),
+    'num_gpus': (COUNT, 'GPUs that share each batch, with --device gpu.'),
+    'submission': (click.Path(dir_okay=False, path_type=Path),
+                   'File for the predicted prices. Without it they go to '
+                   'submission.csv beside the figures.'),
+}
+SHARED = (
+    click.Option(['--seed'], type=Number(int, 0, MOST), default=0,
+                 show_default=True,
+                 help='Seed of the weights, the noise and the shuffle.'),
+    click.Option(['--device'], type=click.Choice(['cpu', 'gpu']),
+                 default='cpu', show_default=True, help='Where to compute.'),
+    click.Option(['--figures'], type=FOLDER, metavar='DIR',
+                 default=Path('figures'), show_default=True,
+                 help='Folder for the figures.'),
+    click.Option(['--show'], is_flag=True,
+                 help='Show the figures in windows, too.'),
+    click.Option(['--book-only'], is_flag=True,
+                 help="Run only the book's listings, not what follows them."),
+)
+KEPT = (
+    click.Option(['--checkpoint'], type=FOLDER, metavar='DIR', default=None,
+                 help='Save the run there after each epoch. This changes no '
+                      'number, except where dropout draws its masks.'),
+    click.Option(['--resume'], is_flag=True,
+                 help='Go on with the run that was saved there.'),
+)
 
 
-NumEpochs = Annotated[int, typer.Option(
-    min=1, max=MOST, help='Passes over the data.')]
-BatchSize = Annotated[int, typer.Option(
-    min=1, max=MOST, help='Examples a minibatch.')]
-LearningRate = Annotated[float, typer.Option(
-    click_type=_number(1e-30), metavar='FLOAT', help='Learning rate.')]
-NumGpus = Annotated[int, typer.Option(
-    min=1, max=MOST, help='GPUs that share each batch, on device gpu.')]
-WeightDecay = Annotated[float, typer.Option(
-    click_type=_number(0), metavar='FLOAT', help='Weight decay.')]
-DropProbability = Annotated[float, typer.Option(
-    callback=_probability, help='Share of the hidden units to drop.')]
-Folds = Annotated[int, typer.Option(min=2, max=730, help='Folds.')]
-Submission = Annotated[Optional[Path], typer.Option(
-    metavar='PATH', show_default='submission.csv beside the figures',
-    dir_okay=False, help='Where to write the predicted prices.')]
+def options(section, names):
+    """The constants `names` of `section`, a module: one value for each.
 
-
-def _shared(
-        seed: Annotated[int, typer.Option(
-            min=0, max=MOST,
-            help='Seed of the weights, noise and shuffle.')] = 0,
-        device: Annotated[Device, typer.Option(
-            help='Where to compute.')] = Device.cpu,
-        figures: Annotated[Path, typer.Option(
-            metavar='DIR', file_okay=False, writable=True,
-            help='Folder for the figures.')] = Path('figures'),
-        show: Annotated[bool, typer.Option(
-            '--show', help='Show the figures in windows, too.')] = False):
-    """The options of every script."""
-
-
-def _kept(
-        checkpoint: Annotated[Optional[Path], typer.Option(
-            metavar='DIR', file_okay=False, writable=True,
-            help='Save the run there after each epoch. Changes no number, '
-            'but the random masks of dropout.')] = None,
-        resume: Annotated[bool, typer.Option(
-            '--resume', help='Go on with the run that was saved.')] = False):
-    """The options of the scripts that train for a number of epochs."""
-
-
-def run(main):
-    """Call `main`, the chapter script's function, from the command line.
-
-    Its parameters become options, beside those of `_shared`, and of `_kept`
-    if it has `num_epochs`. Exits with 2 and one line for a wrong option, 1
-    for a `ChapterError` or an `OSError`, 130 for Ctrl-C and 143 for SIGTERM
-    (129 for a terminal that is gone); what was plotted so far is saved then.
+    A chapter's script takes them from its command line. Its run begins here,
+    with its seed, device, figures' folder and checkpoint. From here on an
+    error ends the script with one line and an exit code: 2 for a wrong
+    option, 130 for Ctrl-C, 143 for SIGTERM, 129 for a terminal that is gone,
+    and 1 for all others. In a notebook the values are the section's own.
     """
-    own = inspect.signature(main).parameters
-
-    def command(**options):
-        shared = {name: value for name, value in options.items()
-                  if name not in own}
-        try:
-            _run_section(main, {name: options[name] for name in own},
-                          **shared)
-        except (KeyboardInterrupt, SystemExit) as error:
-            _save_open_figures()
-            return getattr(error, 'code', 130)
-
-    trains = 'num_epochs' in own
-    parameters = [p.replace(kind=p.KEYWORD_ONLY)
-                  for f in (main, _shared, *[_kept] * trains)
-                  for p in inspect.signature(f).parameters.values()]
-    command.__signature__ = inspect.Signature(parameters)
-    command.__annotations__ = {p.name: p.annotation for p in parameters}
-    command.__doc__ = sys.modules[main.__module__].__doc__
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command()(command)
-    sys.exit(exit_code(app))
+    names = names.replace(',', ' ').split()
+    values = {name: getattr(section, name, None) for name in names}
+    script = sys._getframe(1).f_globals.get('__file__')
+    if script and _same_file(script, sys.argv[0]):
+        take_over()
+        _check_checkout(Path(script))
+        slug = section.__name__.rpartition('.')[2]
+        given = _parse(slug, values)
+        values = {name: given.pop(name) for name in names}
+        _begin(slug, values, **given)
+    return tuple(values.values())
 
 
-def exit_code(app):
-    """Run a `typer` app; its exit code, errors told in one line each."""
-    _prepare_streams()
-    try:
-        with _ended_as_by_ctrl_c():
-            code = app(standalone_mode=False) or 0
-    except SystemExit as error:
-        code = error.code
-    except click.ClickException as error:
-        print(f'error: {error.format_message()}', file=sys.stderr)
-        code = error.exit_code
-    except BrokenPipeError:  # `| head`: nobody reads on
-        code = 1
-    except (ChapterError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        code = 1
-    if code in SIGNALS:
-        print('interrupted', file=sys.stderr)
-    _finish_stdout()
-    return code
+def book_ends():
+    """The book's listings end here: with --book-only the script does, too."""
+    if experiment.current.book_only:
+        sys.exit()
 
 
-def _prepare_streams():
-    for name in ('stdout', 'stderr'):  # None where the shell closed them
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, 'w'))
-    # A log or a pipe gets each line at once, whatever the encoding.
-    sys.stdout.reconfigure(line_buffering=True, errors='backslashreplace')
+def _same_file(a, b):
+    return Path(a).resolve() == Path(b).resolve()
 
 
-def _finish_stdout():
-    try:
-        sys.stdout.flush()
-    except OSError:  # Python would try again when it ends, and complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _check_checkout(script):
+    """Raise `ChapterError` if Python has found another checkout's package."""
+    found = Path(__file__).resolve().parent.parent
+    checkout = script.resolve().parent.parent
+    own = checkout / 'gluon_mlp'
+    if own.is_dir() and own != found:
+        raise ChapterError(
+            f'{script} belongs to {own}, but this Python runs {found}: use '
+            f"the Python in {checkout / '.venv'} (make env builds it; remove "
+            'that folder first if it is a copy)')
 
 
-def _run_section(main, options, seed, device, figures, show, checkpoint=None,
-                 resume=False):
-    """Run `main(**options)` on `device`, its figures in `figures`."""
+def _parse(slug, values):
+    """The options on the command line, all of them by name."""
+    section = sections.find(slug)
+    own = [_option(name, value) for name, value in values.items()]
+    kept = KEPT if 'num_epochs' in values else ()
+    command = click.Command(
+        slug, params=[*own, *SHARED, *kept],
+        help=f'{section.number} {section.title}',
+        context_settings={'help_option_names': ['-h', '--help']})
+    return command.make_context(sys.argv[0], sys.argv[1:]).params
+
+
+def _option(name, value):
+    """The option for the constant `name`, whose default is `value`."""
+    kind, text, *others = OWN[name]
+    return click.Option([name, '--' + name.replace('_', '-'), *others],
+                        type=kind, help=text, default=value,
+                        show_default=value is not None)
+
+
+def _begin(slug, own, seed, device, figures, show, book_only, checkpoint=None,
+           resume=False):
+    """Begin a script's run. What it opens stays open until it ends."""
     import matplotlib
-    _check(device, checkpoint, resume, options.get('num_gpus', 1))
+    _check(device, checkpoint, resume, own.get('num_gpus', 1))
     if not show:
         matplotlib.use('agg')
     elif matplotlib.get_backend().lower() == 'agg':
-        raise DisplayError('no display to --show the figures on; they are '
-                           'saved without it, too')
-    from ..d2l import plot, training
+        raise DisplayError('there is no display to --show the figures on; '
+                           'they are saved without it, too')
+    from ..d2l import plotting, training
+    from .checkpoint import saving
     from .device import get_device
     check_folder(figures)
-    plot.folder = figures
-    with get_device(device.value):
-        if checkpoint:
-            _start_checkpoint(checkpoint, resume, seed=seed,
-                              device=device.value, **options)
-        training.seed(seed)
-        main(**options)
+    opened.close()  # of an earlier script in this process
+    opened.enter_context(experiment.use(figures=figures, book_only=book_only))
+    opened.enter_context(get_device(device))
+    if checkpoint:
+        settings = {name: value for name, value in own.items()
+                    if isinstance(value, (int, float, str))}  # no paths
+        opened.enter_context(saving(checkpoint, slug, {
+            'seed': seed, 'device': device, **settings}, resume))
     if show:
-        plot.plt.show()
+        opened.callback(plotting.plt.show)
+    training.seed(seed)
 
 
 def _check(device, checkpoint, resume, num_gpus):
     """Raise `BadParameter` for options that do not go together."""
     if resume and not checkpoint:
-        raise typer.BadParameter('--resume needs --checkpoint DIR')
-    if num_gpus > 1 and device is Device.cpu:
-        raise typer.BadParameter('--num-gpus needs --device gpu')
+        raise click.BadParameter('--resume needs --checkpoint DIR')
+    if num_gpus > 1 and device == 'cpu':
+        raise click.BadParameter('--num-gpus needs --device gpu')
     if num_gpus > 1 and checkpoint:
-        raise typer.BadParameter('--checkpoint is for one device: leave out '
+        raise click.BadParameter('--checkpoint is for one device: leave out '
                                  '--num-gpus')
-
-
-def _start_checkpoint(folder, resume, **options):
-    """Save the section's run in `folder`, or go on with the one there."""
-    from . import checkpoint
-    settings = {name: value for name, value in options.items()
-                if isinstance(value, (int, float, str))}  # no paths
-    checkpoint.start(folder, Path(sys.argv[0]).stem, settings, resume)
-
-
-@contextmanager
-def _ended_as_by_ctrl_c():
-    """SIGTERM and SIGHUP raise `SystemExit`, unless they are ignored."""
-    codes = [code for code, number in SIGNALS.items()
-             if signal.getsignal(number) is signal.SIG_DFL]
-    for code in codes:
-        signal.signal(SIGNALS[code], lambda *args, code=code: sys.exit(code))
-    try:
-        yield
-    finally:
-        for code in codes:
-            # Once interrupted, more of them stay ignored to the end.
-            if signal.getsignal(SIGNALS[code]) is not signal.SIG_IGN:
-                signal.signal(SIGNALS[code], signal.SIG_DFL)
-
-
-def _save_open_figures():
-    from ..d2l import plot
-    for number in SIGNALS.values():  # one more must not stop this
-        signal.signal(number, signal.SIG_IGN)
-    for number in plot.plt.get_fignums():
-        plot.plt.figure(number)
-        plot.save_figure(f'{Path(sys.argv[0]).stem}_interrupted_{number}')

@@ -1,130 +1,147 @@
-"""What the workers of a `launch` share: batches, gradients and statistics.
+"""The workers of a `launch`: they share batches, gradients and statistics.
 
-They are processes that run the same script with the same draws. Each takes
-its own part of every batch, and MXNet's parameter server sums over them. In
-a process that `launch` has not started, all of this does nothing.
+They are processes that run the same script and draw the same numbers. Each
+takes its own part of every batch, and MXNet's parameter server sums over
+them.
 """
 import copy
-import itertools
 import os
 import sys
 import threading
-from functools import lru_cache
+from functools import cached_property
 
+from mxnet import autograd, kv, np
+from mxnet.base import MXNetError
+
+from .. import experiment
+from ..d2l.data import ArrayIter
 from ..errors import ChapterError
+from .updaters import check, parameters
 
-launched = os.environ.get('DMLC_ROLE') == 'worker'
-rank = int(os.environ['DMLC_WORKER_ID']) if launched else 0
-num_workers = int(os.environ['DMLC_NUM_WORKER']) if launched else 1
 PATIENCE = 60  # seconds until it is said that somebody is missing
 
-_keys = itertools.count()
-_num_sums = 0  # calls of `sum_gradients`
 
+class Workers:
+    """This process as one of the workers that `launch` has started."""
+    shared = True
 
-def share(train_iter, updater):
-    """Share an epoch: this worker's batches, and the step of all together.
+    def __init__(self):
+        self.rank = int(os.environ['DMLC_WORKER_ID'])
+        self.number = int(os.environ['DMLC_NUM_WORKER'])
+        self.epochs_shared = 0
+        self._keys = {}  # a number for each sum, in the order of their use
+        self._net = None  # the network that is known to draw nothing
 
-    That step takes the summed gradients for those of the whole batch, and
-    is told its own part's size. Raises `ChapterError` where a batch does
-    not have an example for each worker.
-    """
-    if not launched:
-        return train_iter, updater
-    from mxnet import gluon
-    _check_kind(train_iter)
-    n, batch_size = train_iter.num_examples, train_iter.batch_size
-    sizes = [min(batch_size, n - i) for i in range(0, n, batch_size)]
-    _check(sizes[-1])
-    if isinstance(updater, gluon.Trainer):
-        updater = _step_of(updater)
-    sizes = iter(sizes)
+    def epochs(self, num_epochs, history, updater, draws=False):
+        """The epochs, each of which has to be shared."""
+        check(updater)
+        for epoch in experiment.progress(num_epochs):
+            shared = self.epochs_shared
+            yield epoch
+            if self.epochs_shared == shared:
+                raise ChapterError(
+                    'this section trains by a loop of its own, whose batches '
+                    'workers cannot share: run its script alone')
 
-    def step(own_size):
-        before = _num_sums
-        updater(next(sizes))
-        if _num_sums == before:
-            raise ChapterError('the updater does not sum the gradients of '
-                               'the workers: use training.sgd or a Trainer')
-    return part(train_iter), step
+    def share(self, net, train_iter, updater):
+        """This worker's part of the batches, and the step of all together.
 
+        The step is told the size of its own part of the batch. It sums the
+        gradients over the workers and steps as for the whole batch. Raises
+        `ChapterError` for a batch without an example for each worker, and
+        for a network or an updater that workers cannot share.
+        """
+        check(updater)
+        self._check_batches(train_iter)
+        self._check_network(net, train_iter)
+        self.epochs_shared += 1
+        n, batch_size = train_iter.num_examples, train_iter.batch_size
+        sizes = (min(batch_size, n - i) for i in range(0, n, batch_size))
+        update = getattr(updater, 'step', updater)
 
-def _check_kind(data_iter):
-    from ..d2l.data import ArrayIter
-    if not isinstance(data_iter, ArrayIter):
-        raise ChapterError('workers share the batches of an ArrayIter, not '
-                           f'of a {type(data_iter).__name__}: use load_array')
+        def step(_):
+            grads = [a.grad for a in parameters(updater)]
+            self._sum([grad for grad in grads if grad is not None])
+            update(next(sizes))
+        return self.part(train_iter), step
 
+    def part(self, data_iter):
+        """This worker's part of each batch of an `ArrayIter`.
 
-def _check(size):
-    if size < num_workers:
-        raise ChapterError(f'a batch of {size} cannot be shared by '
-                           f'{num_workers} workers: choose another batch '
-                           'size, or fewer workers')
-
-
-def _step_of(trainer):
-    def step(batch_size):
-        sum_gradients(param.grad() for param in trainer._params
-                      if param.grad_req != 'null')
-        trainer.step(batch_size)
-    return step
-
-
-def part(data_iter):
-    """An `ArrayIter` of this worker's part of each batch of another.
-
-    Of a smaller last batch it may have none. Raises `ChapterError`.
-    """
-    if not launched:
+        It may have no example of a smaller last batch. Raises
+        `ChapterError`.
+        """
+        self._check_kind(data_iter)
+        self._check_size(min(data_iter.num_examples, data_iter.batch_size))
+        data_iter = copy.copy(data_iter)
+        data_iter.part = self.rank, self.number
         return data_iter
-    _check_kind(data_iter)
-    _check(min(data_iter.num_examples, data_iter.batch_size))
-    data_iter = copy.copy(data_iter)
-    data_iter.part = rank, num_workers
-    return data_iter
 
+    def total(self, *numbers):
+        """The sum of each number over the workers, in float32. Waits."""
+        sums = np.array(numbers)
+        self._sum([sums], 'total')
+        return sums.tolist()
 
-def sum_gradients(grads):
-    """Sum each of the arrays `grads` over the workers, in place."""
-    global _num_sums
-    _num_sums += 1
-    if launched:
-        for i, grad in enumerate(grads):
+    def _check_batches(self, train_iter):
+        self._check_kind(train_iter)
+        last = train_iter.num_examples % train_iter.batch_size
+        self._check_size(last or train_iter.batch_size)
+
+    def _check_kind(self, data_iter):
+        if not isinstance(data_iter, ArrayIter):
+            raise ChapterError(
+                'workers share the batches of an ArrayIter, not of a '
+                f'{type(data_iter).__name__}: use load_array')
+
+    def _check_size(self, size):
+        if size < self.number:
+            raise ChapterError(
+                f'a batch of {size} cannot be shared by {self.number} '
+                'workers: choose another batch size, or fewer workers')
+
+    def _check_network(self, net, train_iter):
+        """Refuse a network that draws masks: each worker would draw its own.
+
+        Twice the same images have the same outputs unless something is drawn.
+        """
+        if net is self._net:
+            return
+        X = train_iter.first(256)[0]
+        try:
+            with autograd.train_mode():
+                first, second = (net(X).asnumpy() for _ in range(2))
+        except (MXNetError, ValueError):
+            return  # the training itself says what does not fit
+        if first.tobytes() != second.tobytes():
+            raise ChapterError('the network uses dropout: workers would draw '
+                               'other masks than one process')
+        self._net = net
+
+    def _sum(self, arrays, what='gradient'):
+        """Sum each of the arrays over the workers, in place."""
+        for i, a in enumerate(arrays):
             # The first ones are needed first.
-            _kvstore().pushpull(_key(i, grad.shape, grad.dtype), grad,
-                                priority=-i)
+            self._kvstore.pushpull(self._key(what, i, a), a, priority=-i)
 
+    def _key(self, what, i, a):
+        """The number of a sum, which is the same in each worker."""
+        place = what, i, a.shape, a.dtype
+        if place not in self._keys:
+            self._keys[place] = len(self._keys)
+            self._kvstore.init(self._keys[place], np.zeros(a.shape, a.dtype))
+        return self._keys[place]
 
-def total(*values):
-    """The sum of each number over the workers, in float32, waited for."""
-    if not launched:
-        return values
-    from mxnet import np
-    sums = np.array(values)
-    _kvstore().pushpull(_key('total', sums.shape, sums.dtype), sums)
-    return sums.tolist()
-
-
-@lru_cache(maxsize=None)
-def _kvstore():
-    from mxnet import kv
-    where = '{DMLC_PS_ROOT_URI}:{DMLC_PS_ROOT_PORT}'.format(**os.environ)
-    timer = threading.Timer(PATIENCE, lambda: print(
-        'still waiting for all servers and workers to join: can each machine '
-        f'reach {where}, and the others?', file=sys.stderr, flush=True))
-    timer.daemon = True
-    timer.start()
-    try:
-        return kv.create('dist_sync')  # returns when all have joined
-    finally:
-        timer.cancel()
-
-
-@lru_cache(maxsize=None)
-def _key(what, shape, dtype):
-    """The number of what is summed, the same one in each worker."""
-    from mxnet import np
-    key = next(_keys)
-    _kvstore().init(key, np.zeros(shape, dtype))
-    return key
+    @cached_property
+    def _kvstore(self):
+        where = '{DMLC_PS_ROOT_URI}:{DMLC_PS_ROOT_PORT}'.format(**os.environ)
+        timer = threading.Timer(PATIENCE, lambda: print(
+            'still waiting for all servers and workers to join: can each '
+            f'machine reach {where}, and the others?', file=sys.stderr,
+            flush=True))
+        timer.daemon = True
+        timer.start()
+        try:
+            return kv.create('dist_sync')  # returns when all have joined
+        finally:
+            timer.cancel()

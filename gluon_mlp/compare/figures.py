@@ -1,0 +1,163 @@
+"""The figures of the page: each curve, the book's and ours.
+
+Below the curves are their differences, and what is allowed. Each figure is an
+SVG image that the page itself contains.
+"""
+import base64
+import io
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+# Our curves are coloured lines, and the book's are black marks. The colours
+# are those of Okabe and Ito, which colour-blind readers can tell apart. In
+# grey, the dashes and the shapes of the marks still differ.
+CURVES = (('#0072B2', '-', 'o'), ('#D55E00', '--', 's'),
+          ('#009E73', '-.', '^'))
+ALLOWED, SHIFTED = '#c4c4c4', '#e9e9e9'  # the bands of the differences
+STYLE = {'font.size': 9, 'font.family': 'DejaVu Sans', 'axes.grid': True,
+         'grid.color': '#e4e4e4', 'axes.edgecolor': '#888888',
+         'axes.axisbelow': True, 'axes.formatter.limits': (-3, 4),
+         'legend.frameon': False, 'lines.linewidth': 1.4,
+         'svg.hashsalt': 'gluon_mlp'}  # the same figure, the same file
+MOST_MARKS = 30  # on a curve; its differences are all drawn
+
+
+def of_section(rows):
+    """What the page needs of each figure: name, caption, image."""
+    return [{'name': name, 'caption': _caption(group),
+             'image': _image(draw_curves(group))}
+            for name, group in by_figure(rows).items()]
+
+
+def by_figure(rows):
+    """The curves among `rows`, by the names of their figures.
+
+    The curves of a section share a figure if they have the same prefix. Each
+    curve of 4.1 has its own.
+    """
+    figures = {}
+    for row in rows:
+        q = row.quantity
+        name = (q.what.rpartition('/')[0]
+                or (q.what if q.section == 'mlp' else q.section))
+        if q.x is not None:
+            figures.setdefault(name, []).append(row)
+    return figures
+
+
+def _caption(rows):
+    return ', '.join(f'{_curve_name(r)} {r.agrees.sum()} of '
+                     f'{r.quantity.count}' for r in rows)
+
+
+def _image(figure):
+    """The figure as an SVG image in a `data:` URL, and its size in pixels."""
+    file = io.BytesIO()
+    with rc_context(STYLE):
+        figure.savefig(file, format='svg', metadata={'Date': None})
+    width, height = (figure.get_size_inches() * 96).round().astype(int)
+    data = base64.b64encode(file.getvalue()).decode('ascii')
+    return {'src': f'data:image/svg+xml;base64,{data}',
+            'width': width, 'height': height}
+
+
+def _curve_name(row):
+    return row.quantity.what.rpartition('/')[2].replace('_', ' ')
+
+
+def xlabel(row):
+    """What is on the x axis of a curve."""
+    return 'x' if row.quantity.kind == 'exact' else 'epoch'
+
+
+def draw_curves(rows):
+    """The figure of the curves, with a strip below for each difference."""
+    with rc_context(STYLE):
+        axes = _panels([2.2] + [0.65] * len(rows))
+        for row, curve, strip in zip(rows, CURVES, axes[1:]):
+            _draw_curve(axes[0], row, *curve)
+            _draw_difference(strip, row, *curve)
+        axes[0].set_yscale(rows[0].quantity.axis)
+        _legend(axes[0], max(2, len(rows)))
+        axes[-1].set_xlabel(xlabel(rows[0]))
+        axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return axes[0].figure
+
+
+def _panels(heights, width=4.6):
+    """Axes of these heights in inches, one below the other, over the same x.
+
+    The margins are fixed, because matplotlib's layouts take too much time.
+    """
+    left, right, top, gap, bottom = 0.65, 0.1, 0.5, 0.3, 0.45
+    total = top + sum(heights) + gap * (len(heights) - 1) + bottom
+    figure, axes, y = Figure(figsize=(width, total)), [], total - top
+    for height in heights:
+        y -= height
+        axes.append(figure.add_axes(
+            [left / width, y / total, (width - left - right) / width,
+             height / total], sharex=axes[0] if axes else None))
+        y -= gap
+    for above in axes[:-1]:
+        above.tick_params(labelbottom=False)
+    return axes
+
+
+def _legend(axes, columns):
+    """Put the legend above the axes, at the top of the figure."""
+    axes.figure.legend(*axes.get_legend_handles_labels(), loc='upper left',
+                       ncols=columns, columnspacing=1, borderaxespad=0.2)
+
+
+def _draw_curve(axes, row, color, dashes, mark):
+    """Draw our mean, a band of one standard deviation, the book's points."""
+    q, name = row.quantity, _curve_name(row)
+    low, high = row.ours - row.std, row.ours + row.std
+    if q.axis == 'log':  # as far below the mean as above, on that axis
+        low = row.ours ** 2 / high
+    axes.fill_between(q.x, low, high, color=color, alpha=0.25, linewidth=0)
+    axes.plot(q.x, row.ours, dashes, color=color, label=f'{name}, ours')
+    axes.plot(q.x, q.values, mark, color='black', markersize=4,
+              markerfacecolor='none', markeredgewidth=0.8,
+              markevery=-(-len(q.x) // MOST_MARKS), label=f'{name}, book')
+
+
+def _draw_difference(axes, row, color, dashes, mark):
+    """Draw ours minus the book's, or the ratio minus 1 on a log axis."""
+    q = row.quantity
+    log = q.axis == 'log'
+    unit = q.values if log else np.ones_like(q.values)
+    allowed = row.allowed / unit
+    outer = (row.allowed + row.shift) / unit
+    if row.shift:
+        axes.fill_between(q.x, -outer, outer, color=SHIFTED, linewidth=0)
+    axes.fill_between(q.x, -allowed, allowed, color=ALLOWED, linewidth=0)
+    axes.axhline(0, color='#555555', linewidth=0.6)
+    axes.plot(q.x, row.difference / unit, dashes, color=color, marker=mark,
+              markersize=2.5, linewidth=1)
+    axes.set_title(f'{_curve_name(row)}: ours '
+                   + ('/ book − 1' if log else '− book'), loc='right',
+                   fontsize=8, pad=3)
+
+
+def histogram(number, mean, half):
+    """The image of our draws, with the source text's number as a line."""
+    return _image(_draw_histogram(number, mean, half))
+
+
+def _draw_histogram(number, mean, half):
+    with rc_context(STYLE):
+        axes, = _panels([1.5])
+        axes.axvspan(mean - half, mean + half, color=SHIFTED,
+                     label='interval for one more')
+        axes.hist(number.draws, bins=10, color=CURVES[0][0], alpha=0.8,
+                  label=f'our {len(number.draws)} draws')
+        axes.axvline(number.text, color='black', linestyle='--',
+                     label=f'source text: {number.text:.6g}')
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.set(xlabel=number.what, ylabel='draws')
+        _legend(axes, 2)
+    return axes.figure

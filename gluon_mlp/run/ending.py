@@ -1,0 +1,169 @@
+"""How a script or a command ends: one line, an exit code, its figures.
+
+Importing this module has Ctrl-C told in one line while a script is still
+importing MXNet, so it comes first.
+"""
+import atexit
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from functools import partial
+from pathlib import Path
+
+import click
+
+from ..errors import ChapterError
+
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+opened = contextlib.ExitStack()  # what the script's run has opened
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has arrived, one of `SIGNALS`."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
+
+
+def run(command):
+    """Run a click `command`, and end the process with its exit code."""
+    take_over()
+    try:
+        with command.make_context('python -m gluon_mlp', sys.argv[1:]) as ctx:
+            code = command.invoke(ctx) or 0
+    except BaseException as error:
+        code = tell(error)
+    sys.exit(code)
+
+
+def take_over():
+    """Let this process end with one line and an exit code, whatever ends it.
+
+    A log or a pipe gets each line at once. In a notebook its kernel does all
+    that in its own way.
+    """
+    ipython = sys.modules.get('IPython')
+    if ipython and ipython.get_ipython():
+        return
+    for name in ('stdout', 'stderr'):  # None where the shell closed them
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, 'w'))
+    sys.stdout.reconfigure(line_buffering=True, errors='backslashreplace')
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+    sys.excepthook = _excepthook
+    atexit.register(_finish)
+
+
+def end(error):
+    """Tell `error` and end the process with its exit code.
+
+    After a signal, save the open figures. Python's own end is left out,
+    because MXNet's threads may be at work and would abort it.
+    """
+    _ignore_signals()  # one more must not stop this
+    code = tell(error)
+    if isinstance(error, KeyboardInterrupt):
+        try:
+            _save_open_figures()
+        except OSError as full:
+            tell(full)
+        except Exception:  # the signal came while it was drawn
+            pass
+    _flush()
+    os._exit(code)
+
+
+def tell(error):
+    """Tell `error` in one line on standard error. Returns its exit code.
+
+    A defect of this program is told with its traceback.
+    """
+    if isinstance(error, click.exceptions.Exit):  # after --help
+        return error.exit_code
+    if isinstance(error, SystemExit) and not isinstance(error.code, str):
+        return error.code or 0
+    if isinstance(error, KeyboardInterrupt):
+        _say('interrupted')
+        return 128 + getattr(error, 'number', signal.SIGINT)
+    if isinstance(error, click.ClickException):
+        _say(f'error: {error.format_message()}')
+        return error.exit_code
+    if isinstance(error, (ChapterError, OSError)):
+        if not isinstance(error, BrokenPipeError):  # `| head`
+            _say(f'error: {error}')
+    elif isinstance(error, SystemExit):
+        _say(error.code)
+    else:
+        _say(''.join(traceback.format_exception(
+            type(error), error, error.__traceback__)).rstrip())
+    return 1
+
+
+def _say(text):
+    with contextlib.suppress(OSError):  # standard error is full, or closed
+        print(text, file=sys.stderr)
+
+
+def _interrupt(number, frame):
+    sys.unraisablehook = partial(_send_again, number)
+    raise Interrupted(number)
+
+
+def _send_again(number, unraisable):
+    """Raise a signal's exception again if a destructor has swallowed it.
+
+    Python may raise it inside any `__del__`, such as that of MXNet's arrays,
+    and drops it there. Other errors come from what the signal left half made.
+    """
+    if isinstance(unraisable.exc_value, Interrupted):
+        signal.signal(signal.SIGALRM, lambda *_: _interrupt(number, None))
+        signal.setitimer(signal.ITIMER_REAL, 0.01)  # the destructor is over
+
+
+def _excepthook(kind, error, trace):
+    end(error)
+
+
+def _finish():
+    """What comes after a script's last line."""
+    try:
+        opened.close()  # with --show, once the windows are closed
+    except BaseException as error:
+        end(error)
+    _ignore_signals()
+    _flush()
+
+
+def _ignore_signals():
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _flush():
+    try:
+        sys.stdout.flush()
+    except OSError:  # Python would try again when it ends, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _save_open_figures():
+    plotting = sys.modules.get('gluon_mlp.d2l.plotting')
+    for number in plotting.plt.get_fignums() if plotting else ():
+        plotting.plt.figure(number)
+        plotting.save_figure(f'{Path(sys.argv[0]).stem}_interrupted_{number}')
+
+
+def _until_taken_over(kind, error, trace):
+    if kind is KeyboardInterrupt:
+        print('interrupted', file=sys.stderr, flush=True)
+        os._exit(130)
+    sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _until_taken_over
