@@ -79,7 +79,7 @@ lint: env  ## the rules of pyproject.toml, checked by ruff in a second
 	$(RUN) -m ruff check .
 
 quick: env  ## the tests that start no process and train nothing
-	$(PYTEST) --quick
+	$(PYTEST) --dist loadfile --quick
 
 test: env  ## the tests, but for the slow ones
 	$(PYTEST)

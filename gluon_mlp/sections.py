@@ -1,17 +1,18 @@
-"""The sections of the chapter: every other list of them comes from this one.
+"""The list of the chapter's sections. All other lists come from this one.
 
-The Makefile reads the slugs from the lines below, one section a line.
+The Makefile finds the slugs by how the lines begin. So number and slug stand
+on the first line of a section.
 """
 from typing import NamedTuple
 
 
 class Section(NamedTuple):
-    """A section of the book: '4.3', 'mlp_concise', and its two titles."""
-    number: str
-    slug: str
+    """A section of the book."""
+    number: str  # such as '4.3'
+    slug: str  # 'mlp_concise', the name of its module, script and test
     title: str
     title_zh: str
-    published: int  # how many numbers the book published in it
+    published: int  # how many numbers of the book `compare` knows
 
 
 SECTIONS = (
@@ -36,9 +37,13 @@ SECTIONS = (
 
 
 def find(name):
-    """The `Section` with this number or slug. Raises `ValueError`."""
+    """The `Section` with this number or slug.
+
+    Raises `ValueError` where there is none.
+    """
     for section in SECTIONS:
         if name in (section.number, section.slug):
             return section
-    raise ValueError(f'no section {name!r}: they are numbered 4.1 to 4.10, '
-                     'and named ' + ', '.join(s.slug for s in SECTIONS))
+    raise ValueError(f'there is no section {name!r}: they are numbered '
+                     f'{SECTIONS[0].number} to {SECTIONS[-1].number} and '
+                     'named ' + ', '.join(s.slug for s in SECTIONS))

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gluon_mlp.exercises import exercises
-from gluon_mlp.sections import SECTIONS
+from gluon_mlp.sections import SECTIONS, find
 
 ROOT = Path(__file__).resolve().parent.parent
 SLUGS = [section.slug for section in SECTIONS]
@@ -245,6 +245,12 @@ def test_every_section_has_module_script_and_test():
     assert SCRIPTS == sorted(f'chapters.{slug}' for slug in SLUGS)
     assert {f'gluon_mlp.{slug}' for slug in SLUGS} <= set(FILES)
     assert {f'tests.test_{slug}' for slug in SLUGS} <= set(ALL)
+
+
+def test_a_section_is_found_by_its_number_and_by_its_slug():
+    assert find('4.3') is find('mlp_concise') is SECTIONS[2]
+    with pytest.raises(ValueError, match='4.1 to 4.10 and named mlp, '):
+        find('4.12')
 
 
 def test_the_package_lists_its_packages():
