@@ -36,7 +36,8 @@ def run(command):
         with command.make_context('python -m gluon_mlp', sys.argv[1:]) as ctx:
             code = command.invoke(ctx) or 0
     except BaseException as error:
-        code = tell(error)
+        _ignore_signals()
+        _leave(tell(error))
     sys.exit(code)
 
 
@@ -63,8 +64,7 @@ def take_over():
 def end(error):
     """Tell `error` and end the process with its exit code.
 
-    After a signal, save the open figures. Python's own end is left out,
-    because MXNet's threads may be at work and would abort it.
+    After a signal, save the open figures.
     """
     _ignore_signals()  # one more must not stop this
     code = tell(error)
@@ -75,8 +75,7 @@ def end(error):
             tell(full)
         except Exception:  # the signal came while it was drawn
             pass
-    _flush()
-    os._exit(code)
+    _leave(code)
 
 
 def tell(error):
@@ -143,6 +142,13 @@ def _finish():
 def _ignore_signals():
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def _leave(code):
+    """End the process at once. MXNet's threads could abort Python's own end.
+    """
+    _flush()
+    os._exit(code)
 
 
 def _flush():
