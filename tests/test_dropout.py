@@ -359,6 +359,7 @@ def test_hidden_gives_the_activations_of_either_layer():
                                     rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.mxnet
 @pytest.mark.slow
 def test_random_labels_are_memorized_and_generalize_to_nothing(real_data):
     """Guessing is right once in ten. A network guesses alike within a
@@ -368,6 +369,7 @@ def test_random_labels_are_memorized_and_generalize_to_nothing(real_data):
     assert test_acc < 0.2
 
 
+@pytest.mark.mxnet
 @pytest.mark.slow
 def test_dropout_breaks_co_adaptation(real_data):
     """Units repeat each other less than without dropout, in both layers."""

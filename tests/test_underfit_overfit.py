@@ -82,6 +82,7 @@ def test_divergence_is_named():
         section.train(X, X, y, y, num_epochs=30, lr=1e9)
 
 
+@pytest.mark.mxnet
 @pytest.mark.slow
 def test_the_normal_training_ends_where_the_published_one_did():
     _, poly_features, labels = book_data()

@@ -138,6 +138,7 @@ def test_divergence_is_named(batch):
         weight_decay.train(3, data_iter, data_iter, 3, num_epochs=9, lr=1e20)
 
 
+@pytest.mark.mxnet
 @pytest.mark.slow
 def test_the_norms_are_the_published_ones():
     training.seed(0)
