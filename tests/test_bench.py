@@ -389,7 +389,6 @@ def test_threads_are_all_powers_of_two_and_all(monkeypatch):
 
 @pytest.mark.parametrize('args, said', [
     (['--section', 'mlp'], 'section mlp is not timed; choose one of mlp_s'),
-    (['--section', '4.12'], "no section '4.12'"),
     (['--repeats', 0], '0 is not in the range'),
     (['--section', 'chapter', '--device', 'gpu'], 'knows no --device gpu'),
     (['--section', 'chapter', '--quick'], 'cannot be timed with --quick'),

@@ -25,6 +25,7 @@ from gluon_mlp import (
 from gluon_mlp.compare import (
     command,
     control,
+    figures,
     published,
     reproduce,
     rows,
@@ -643,6 +644,7 @@ def test_a_wrong_activation_ends_with_exit_code_1(real_data, monkeypatch,
                                                   capsys, tmp_path):
     wrap(monkeypatch, mlp, 'tanh', lambda f, x: f(x) * 1.0001)
     # Processes of their own would not see it.
+    monkeypatch.setattr(figures, 'of_section', lambda rows: [])
     monkeypatch.setattr(command, 'processes', lambda: nullcontext(map))
     assert run_command('4.1', tmp_path / 'new') == 1
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()
@@ -653,6 +655,7 @@ def test_a_control_that_fails_is_a_line_and_exit_code_1(
         real_data, monkeypatch, capsys, tmp_path):
     """The rows are compared, and the report is written."""
     monkeypatch.setattr(command, 'processes', lambda: nullcontext(map))
+    monkeypatch.setattr(figures, 'of_section', lambda rows: [])
     monkeypatch.setattr(reproduce, 'reproduce', lambda *args, num_epochs: {
         q.what: onp.nan_to_num(q.values)
         for q in published.quantities('mlp_scratch', num_epochs)})
