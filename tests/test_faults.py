@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import hashlib
 import os
+import random
 import resource
 import shutil
 import signal
@@ -698,6 +699,19 @@ def test_a_stopped_tool_says_so_in_a_line(real_data, tmp_path, command, how):
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (128 + how, 'interrupted\n')
     assert out == '' or out.startswith('Fashion-MNIST, edition of ')
+
+
+@pytest.mark.slow
+def test_a_stopped_exercise_says_so_in_a_line(tmp_path):
+    """MXNet's threads, at work in the same process, do not abort its end."""
+    for how in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) * 4:
+        process = start(*TOOL, 'exercise', '4.5.1', '--figures', tmp_path)
+        assert process.stdout.readline().startswith('4.5.1 ')
+        time.sleep(2 + 2 * random.random())
+        process.send_signal(how)
+        _, err = process.communicate(timeout=120)
+        assert (process.returncode, without_mxnets_log(err)) == (
+            128 + how, 'interrupted\n')
 
 
 @pytest.mark.slow
