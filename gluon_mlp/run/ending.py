@@ -1,7 +1,7 @@
 """How a script or a command ends: one line, an exit code, its figures.
 
-Importing this module has Ctrl-C told in one line while a script is still
-importing MXNet, so it comes first.
+Scripts import it first. From then on Ctrl-C is told in one line, also while
+they are still importing MXNet.
 """
 import atexit
 import contextlib
@@ -44,8 +44,7 @@ def run(command):
 def take_over():
     """Let this process end with one line and an exit code, whatever ends it.
 
-    A log or a pipe gets each line at once. In a notebook its kernel does all
-    that in its own way.
+    A log or a pipe gets each line at once. A notebook's kernel is left alone.
     """
     ipython = sys.modules.get('IPython')
     if ipython and ipython.get_ipython():
@@ -85,7 +84,7 @@ def tell(error):
     """
     if isinstance(error, click.exceptions.Exit):  # after --help
         return error.exit_code
-    if isinstance(error, SystemExit) and not isinstance(error.code, str):
+    if isinstance(error, SystemExit) and isinstance(error.code or 0, int):
         return error.code or 0
     if isinstance(error, KeyboardInterrupt):
         _say('interrupted')
@@ -118,7 +117,8 @@ def _send_again(number, unraisable):
     """Raise a signal's exception again if a destructor has swallowed it.
 
     Python may raise it inside any `__del__`, such as that of MXNet's arrays,
-    and drops it there. Other errors come from what the signal left half made.
+    and then only prints it. Other errors in destructors are dropped: the
+    signal may have left an object half made.
     """
     if isinstance(unraisable.exc_value, Interrupted):
         signal.signal(signal.SIGALRM, lambda *_: _interrupt(number, None))

@@ -227,6 +227,7 @@ def _run(command):
     from .. import experiment
     from .ending import end
     from .workers import Workers
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # `_interrupt`'s
     sys.argv = command
     sys.path.insert(0, str(Path(command[0]).resolve().parent))
     workers = Workers()
