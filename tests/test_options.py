@@ -9,6 +9,7 @@ import time
 import pytest
 from conftest import ROOT, without_mxnets_log
 from gluon_mlp import mlp_scratch
+from gluon_mlp.errors import NonFiniteLossError
 from gluon_mlp.run import ending, options
 from gluon_mlp.sections import SECTIONS
 from matplotlib import image
@@ -19,7 +20,6 @@ SCRIPT = '''
 from gluon_mlp.run.options import book_ends, options
 
 from gluon_mlp import d2l, mlp_scratch
-from gluon_mlp.errors import NonFiniteLossError
 
 batch_size, lr, num_epochs = options(
     mlp_scratch, 'batch_size, lr, num_epochs')
@@ -27,8 +27,6 @@ animator = d2l.Animator(xlabel='epoch')
 for epoch in range(1, num_epochs + 1):
     animator.add(epoch, lr)
     print(f'epoch {epoch}')
-    if batch_size == 2:
-        raise NonFiniteLossError('the loss is nan')
 d2l.save_figure('section')
 book_ends()
 print('the end')
@@ -197,12 +195,6 @@ def test_no_display_is_one_line(script, monkeypatch):
     assert len(err.splitlines()) == 1 and 'no display' in err
 
 
-def test_divergence_is_one_line(call):
-    """A loss that is not finite is told without a traceback."""
-    code, _, err, _ = call('--batch-size', 2)
-    assert (code, err) == (1, 'error: the loss is nan\n')
-
-
 def test_a_defect_has_its_traceback(call):
     code, _, err, _ = call(script=SCRIPT.replace('book_ends()', '1 / 0'))
     assert code == 1 and err.startswith('Traceback (most recent call last)')
@@ -224,6 +216,20 @@ def test_another_checkouts_package_is_refused(tmp_path, capsys):
 
 
 # How a script ends
+
+@pytest.mark.parametrize('error, code, said', [
+    (SystemExit(), 0, ''), (SystemExit(3), 3, ''),
+    (SystemExit('so it ends'), 1, 'so it ends\n'),
+    (KeyboardInterrupt(), 130, 'interrupted\n'),
+    (ending.Interrupted(signal.SIGTERM), 143, 'interrupted\n'),
+    (NonFiniteLossError('the loss is nan'), 1, 'error: the loss is nan\n'),
+    (OSError(28, 'No space', 'a.png'), 1,
+     "error: [Errno 28] No space: 'a.png'\n"),
+    (BrokenPipeError(32, 'Broken pipe'), 1, '')], ids=repr)
+def test_an_error_has_its_line_and_its_exit_code(error, code, said, capsys):
+    assert ending.tell(error) == code
+    assert capsys.readouterr() == ('', said)
+
 
 IMPORTING = """
 from gluon_mlp.run.options import options
