@@ -53,7 +53,7 @@ def test_quick_run_of_a_section(tmp_path, real_data):
     assert ran.returncode == 0, ran.stderr
     result = json.loads((tmp_path / 'bench.json').read_text())
     assert set(result) == {'schema', 'about', 'results', 'missing'}
-    assert {'processor', 'mxnet', 'numpy', 'OMP_NUM_THREADS', 'device',
+    assert {'processor', 'mxnet', 'numpy', *timing.compat.THREADS, 'device',
             'repeats', 'date'} <= set(result['about'])
     found = {(r['what'], r['who']): r for r in result['results']}
     ours = found['mlp_scratch scratch epoch', 'ours']

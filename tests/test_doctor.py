@@ -217,8 +217,7 @@ def test_a_number_of_threads_that_is_none(name):
     ({'OMP_NUM_THREADS': '1'}, '')])
 def test_threads(monkeypatch, environment, mend):
     """More threads than processors are slow; fewer are a choice."""
-    for name in ('OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS',
-                 'MXNET_CPU_WORKER_NTHREADS'):
+    for name in doctor.compat.THREADS:
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

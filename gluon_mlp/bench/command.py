@@ -59,9 +59,7 @@ def about(device, repeats, quick):
             texts[name] = version(name)
         except PackageNotFoundError:
             texts[name] = None
-    for name in ('OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS',
-                 'GOMP_SPINCOUNT', 'OMP_WAIT_POLICY',
-                 'MXNET_OPTIMIZER_AGGREGATION_SIZE'):
+    for name in (*compat.THREADS, compat.UPDATES):
         texts[name] = os.environ.get(name)
     return {**texts, 'device': device, 'repeats': repeats, 'quick': quick,
             'date': datetime.datetime.now().isoformat(timespec='minutes')}
