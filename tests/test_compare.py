@@ -435,8 +435,8 @@ def sigma_doubled(monkeypatch):
 
 def not_averaged(monkeypatch):
     wrap(monkeypatch, gluon.Trainer, 'step', lambda f, self, n: f(self, 1))
-    wrap(monkeypatch, training, 'sgd',
-         lambda f, params, lr, batch_size: f(params, lr, 1))
+    wrap(monkeypatch, training.Updater, '__call__',
+         lambda f, self, n: f(self, 1))
 
 
 def not_shuffled(monkeypatch):
