@@ -106,7 +106,8 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch, tmp_path, tiny):
     """A server in the place of MXNet's and GitHub's; no other sources."""
     server = Server()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=[0.01],
+                              daemon=True)  # so its end is seen at once
     thread.start()
     monkeypatch.setenv('MXNET_GLUON_REPO', f'{server.url}/repo')
     monkeypatch.setenv('NO_PROXY', '127.0.0.1')
