@@ -141,7 +141,7 @@ def finite_differences(f, a, eps=1e-5):
     return grad
 
 
-def peak_memory(f, repeats=3):
+def peak_memory(f, repeats=10):
     """The peak memory of the arrays that a call of `f` makes (4.7.4).
 
     In bytes, to four digits, as MXNet's storage profiler counts them on the
