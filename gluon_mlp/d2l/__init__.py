@@ -4,6 +4,8 @@
 module is imported once a name of it is asked for.
 """
 import importlib
+import re
+from importlib.resources import files
 
 _NAMES = {
     'data': ('ArrayIter', 'get_fashion_mnist_labels', 'load_array',
@@ -21,9 +23,21 @@ _MODULE_OF = {name: module for module, names in _NAMES.items()
 
 def __getattr__(name):
     if name not in _MODULE_OF:
-        raise AttributeError(f'gluon_mlp.d2l has no {name!r}')
+        raise AttributeError(f'gluon_mlp.d2l has no {name!r}{_place(name)}')
     module = importlib.import_module(f'.{_MODULE_OF[name]}', __name__)
     return getattr(module, name)
+
+
+def _place(name):
+    """Where the book defines `name`, as its own package notes it."""
+    try:
+        book = files('d2l').joinpath('mxnet.py').read_text('utf-8')
+    except (ImportError, OSError):
+        return ''
+    found = re.search(r'# Defined in file: \./chapter_(\S+)\.md\n'
+                      rf'(?:def|class) {re.escape(name)}\b', book)
+    return (f': the book defines it in {found[1]}, and its own package has it'
+            if found else '')
 
 
 def __dir__():

@@ -143,22 +143,26 @@ def _means(outputs):
     numbers, and a few large operators do the work.
     """
     l, y_hat, y = (np.concatenate(arrays) for arrays in zip(*outputs))
-    if y.shape != y_hat.shape[:-1]:
-        raise DataError(f'labels of shape {y.shape}, and the outputs are of '
-                        f'{y_hat.shape}')
-    check_labels(y, y_hat.shape[-1])
+    if y_hat.shape[-1] == 1:  # regression (4.4): there are no classes
+        y = y.reshape(y_hat.shape)
+    else:
+        check_labels(y, y_hat)
     l, correct, n = experiment.current.workers.total(
         float(l.asnumpy().sum(dtype='float64')), float(accuracy(y_hat, y)),
         y.size)
     return l / n, correct / n
 
 
-def check_labels(y, num_outputs):
-    """Raise `DataError` for labels `y` outside of `num_outputs` classes.
+def check_labels(y, y_hat):
+    """Raise `DataError` unless `y` (n,) are classes of `y_hat` (n, classes).
 
-    The loss would take such a label for the first class or the last.
+    The loss would take a label outside of them for the first class or the
+    last.
     """
-    least, most = int(y.min()), int(y.max())
+    if y.shape != y_hat.shape[:-1]:
+        raise DataError(f'labels of shape {y.shape}, and the outputs are of '
+                        f'{y_hat.shape}')
+    least, most, num_outputs = int(y.min()), int(y.max()), y_hat.shape[-1]
     if least < 0 or most >= num_outputs:
         raise DataError(f'labels from {least} to {most}, and the network has '
                         f'{num_outputs} outputs: 0 to {num_outputs - 1}')
