@@ -293,34 +293,26 @@ def test_installed_package_is_copied(server, tiny, tmp_path, monkeypatch):
     assert edition == '2017-08-31' and same(arrays, tiny['2017-08-31'])
 
 
-@pytest.mark.parametrize('damage, message', [
-    (lambda packed: packed[:len(packed) // 2], 'damaged (truncated)'),
-    (lambda packed: packed[:-4], 'damaged (truncated)'),
-    (lambda packed: b'', 'damaged (empty)'),
-    (lambda packed: gzip.decompress(packed),
-     'damaged (Error -3 while decompressing data: incorrect header'),
-    (lambda packed: gzip.compress(b'\0\0\x09' + gzip.decompress(packed)[3:]),
-     'damaged (wrong magic number)'),
-    (lambda packed: gzip.compress(gzip.decompress(packed)[:-1]),
-     'damaged (wrong size)'),
-    (lambda packed: gzip.compress(gzip.decompress(packed) + b'\0'),
-     'damaged (wrong size)'),
-    (lambda packed: gzip.compress(gzip.decompress(packed)[:6]),
-     'damaged (wrong size)'),
-    (lambda packed: gzip.compress(idx(np.zeros((300, 28, 28), np.uint8))),
-     'damaged (its hash is of no edition)'),
+@pytest.mark.parametrize('damage', [
+    lambda packed: packed[:len(packed) // 2], lambda packed: packed[:-4],
+    lambda packed: b'', gzip.decompress,
+    lambda packed: gzip.compress(b'\0\0\x09' + gzip.decompress(packed)[3:]),
+    lambda packed: gzip.compress(gzip.decompress(packed)[:-1]),
+    lambda packed: gzip.compress(gzip.decompress(packed) + b'\0'),
+    lambda packed: gzip.compress(gzip.decompress(packed)[:6]),
+    lambda packed: gzip.compress(idx(np.zeros((300, 28, 28), np.uint8))),
 ], ids=['truncated', 'last bytes missing', 'empty', 'not gzip', 'magic',
         'short', 'long', 'header only', 'other content'])
 def test_damaged_cache_is_named_and_fetched_again(
-        server, tiny, tmp_path, capsys, damage, message):
-    """A damaged file is named, with its fault, and replaced."""
+        server, tiny, tmp_path, capsys, damage):
+    """A damaged file is named and replaced."""
     serve(server, REPO, tiny['2017-08-26'])
     put(tmp_path, tiny['2017-08-26'])
     path = tmp_path / IMAGES
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DataError) as error:
         read_file(path)
-    assert str(error.value).startswith(f'{path} is {message}')
+    assert str(error.value).startswith(f'{path} is damaged (')
     arrays, _ = fetch(tmp_path)
     assert same(arrays, tiny['2017-08-26'])
     assert f'{error.value}; fetching' in capsys.readouterr().err
