@@ -523,14 +523,42 @@ def test_debian_package_without_apt(monkeypatch, tmp_path):
         fashion_mnist.download_debian_package(tmp_path)
 
 
-@pytest.mark.parametrize('effect, message', [
-    ('raise subprocess.TimeoutExpired(command, 600)', 'to an end'),
-    ('pass', 'cannot download')])
-def test_debian_package_out_of_reach(monkeypatch, tmp_path, effect, message):
+@pytest.mark.parametrize('error', [
+    subprocess.TimeoutExpired('sh', 600), subprocess.CalledProcessError(
+        100, 'sh')], ids=['it hangs', 'it has none'])
+def test_debian_package_out_of_reach(monkeypatch, tmp_path, error):
     """An apt-get that hangs, or brings nothing, is an error in one line."""
-    def run(command, **options):
-        exec(effect, {'subprocess': subprocess, 'command': command})
+    def run(*args, **options):
+        raise error
     monkeypatch.setattr(shutil, 'which', lambda name: '/bin/' + name)
     monkeypatch.setattr(subprocess, 'run', run)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match='cannot download'):
         fashion_mnist.download_debian_package(tmp_path)
+
+
+APT_GET = """#!/bin/sh
+# Has the package once its lists were fetched into a folder of their own.
+for word; do last=$word; done
+case "$last" in
+update) touch "$PWD/lists/fetched";;
+dataset-*) [ -e "$PWD/lists/fetched" ] && touch "$last"_1_all.deb;;
+esac
+"""
+DPKG_DEB = """#!/bin/sh
+mkdir -p "$3/usr/share/datasets" && cp -r '{}' "$3/{}" && [ -e "$2" ]
+"""
+
+
+def test_debian_package_with_lists_of_its_own(monkeypatch, tmp_path, tiny):
+    """Where the system's lists are empty, in a folder with an odd name."""
+    put(tmp_path / 'inside', tiny['2017-08-31'])
+    folder = tmp_path / "a b é 'q"
+    for path, text in (('apt-get', APT_GET), ('dpkg-deb', DPKG_DEB.format(
+            tmp_path / 'inside', fashion_mnist.DEBIAN_FOLDER))):
+        put(tmp_path / 'bin', {path: text.encode()})
+        (tmp_path / 'bin' / path).chmod(0o755)
+    folder.mkdir()
+    monkeypatch.setenv('PATH', f'{tmp_path / "bin"}:{os.environ["PATH"]}')
+    fashion_mnist.download_debian_package(folder)
+    arrays, edition = fashion_mnist.read_files(folder)
+    assert edition == '2017-08-31' and same(arrays, tiny['2017-08-31'])

@@ -27,6 +27,17 @@ COMMIT_0826 = '949006594cc2f804a93b9155849734564c3545ec'
 TIMEOUT = (5, 20)  # seconds: to connect, and without a byte
 DEBIAN_PACKAGE = 'dataset-fashion-mnist'
 DEBIAN_FOLDER = Path('usr/share/datasets/fashion-mnist')
+# The system's package lists are often empty, so apt-get fetches its own.
+UNPACK_DEBIAN_PACKAGE = f"""
+mkdir -p apt/lists/partial && cd apt
+set -- -o Acquire::http::Timeout={TIMEOUT[1]}
+apt-get "$@" download {DEBIAN_PACKAGE} || {{
+    set -- "$@" -o "Dir::State::Lists=$PWD/lists" -o "Dir::Cache=$PWD" \\
+        -o Acquire::Languages=none -o APT::Sandbox::User=root
+    apt-get "$@" update; apt-get "$@" download {DEBIAN_PACKAGE}
+}}
+dpkg-deb -x {DEBIAN_PACKAGE}_*.deb .
+"""
 
 
 class DataFile(NamedTuple):
@@ -216,30 +227,13 @@ def download_debian_package(folder):
     """
     if not (shutil.which('apt-get') and shutil.which('dpkg-deb')):
         raise DataError('no apt-get here')
-    work = folder / 'apt'
-    (work / 'lists' / 'partial').mkdir(parents=True)
-    apt = ['apt-get', '-o', f'Acquire::http::Timeout={TIMEOUT[1]}']
-    own_lists = ['-o', f'Dir::State::Lists={work / "lists"}',
-                 '-o', f'Dir::Cache={work}', '-o', 'Acquire::Languages=none',
-                 '-o', 'APT::Sandbox::User=root']
-    _run([*apt, 'download', DEBIAN_PACKAGE], work)
-    if not list(work.glob('*.deb')):  # the system's lists are often empty
-        _run([*apt, *own_lists, 'update'], work)
-        _run([*apt, *own_lists, 'download', DEBIAN_PACKAGE], work)
-    for package in work.glob('*.deb'):
-        _run(['dpkg-deb', '-x', package, work / 'unpacked'], work)
-        copy(work / 'unpacked', folder)
-        return
-    raise DataError('apt-get cannot download it')
-
-
-def _run(command, folder):
     try:
-        subprocess.run(command, cwd=folder, check=False, timeout=600,
-                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired:
-        raise DataError(f'{command[0]} does not come to an end') from None
+        subprocess.run(['sh', '-c', UNPACK_DEBIAN_PACKAGE], cwd=folder,
+                       check=True, timeout=600, stdin=subprocess.DEVNULL,
+                       capture_output=True)
+    except subprocess.SubprocessError:
+        raise DataError('apt-get cannot download it') from None
+    copy(folder / 'apt', folder)
 
 
 def read_files(folder):
