@@ -51,11 +51,10 @@ def _slug(name, slugs, otherwise):
 
 
 @app.command()
-def doctor(figures: Annotated[Path, typer.Option(
-        metavar='DIR', help='Folder for the figures.')] = Path('figures')):
+def doctor():
     """Say what this machine has and what is wrong, with the mend."""
     from .doctor import doctor as run
-    return run(figures)
+    return run()
 
 
 @app.command()

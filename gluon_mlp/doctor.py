@@ -5,6 +5,7 @@ neither of them. `check_numpy` tries to, and a process of its own, which may
 crash, tries MXNet.
 """
 import importlib
+import itertools
 import json
 import os
 import platform
@@ -12,8 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
-from importlib.metadata import PackageNotFoundError, distributions, version
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -26,39 +26,29 @@ from .errors import DataError
 from .machine import compat, preflight
 
 FACTS = """
-import json, types, numpy
-before = set(vars(numpy))
+import json
 import gluon_mlp
 import mxnet as mx
 from gluon_mlp.run import device
 # MXNet 2 has another name for MKL-DNN.
 features = [f.name.replace('MKLDNN', 'ONEDNN')
             for f in mx.runtime.feature_list() if f.enabled]
-names = [name for name in sorted(set(vars(numpy)) - before)
-         if not isinstance(getattr(numpy, name), types.ModuleType)]
 faults = [device.try_kernel(i) for i in range(device.num_gpus())]
 print()
 print(json.dumps({'version': mx.__version__, 'features': features,
-                  'names': names, 'gpus': faults}))
+                  'gpus': faults}))
 """
 FEATURES = ('OPENMP', 'ONEDNN', 'CUDA', 'CUDNN', 'NCCL', 'DIST_KVSTORE')
 REBUILD = 'make clean env, or pip install -r requirements.txt'
 # MXNet aborts where one of these is set to anything but a number.
 NUMBERS_OF_THREADS = compat.THREADS[:2]
 CPU_WHEEL = 'pip uninstall {}, then pip install mxnet==1.9.1 for the CPU'
-# The package that brings each library which the wheels for CUDA 11 load. Its
-# files lie below site-packages/nvidia, and the loader does not look there.
-CUDA_PACKAGES = {'libcudart': 'nvidia-cuda-runtime-cu11',
-                 'libcublas': 'nvidia-cublas-cu11',
-                 'libcublasLt': 'nvidia-cublas-cu11',
-                 'libcudnn': "'nvidia-cudnn-cu11<9'",
-                 'libcufft': 'nvidia-cufft-cu11',
-                 'libcurand': 'nvidia-curand-cu11',
-                 'libcusolver': 'nvidia-cusolver-cu11',
-                 'libcusparse': 'nvidia-cusparse-cu11',
-                 'libnccl': 'nvidia-nccl-cu11',
-                 'libnvrtc': 'nvidia-cuda-nvrtc-cu11',
-                 'libnvToolsExt': 'nvidia-nvtx-cu11'}
+# They bring the libraries that the wheels for CUDA 11 load. Their files lie
+# below site-packages/nvidia, and the loader does not look there.
+CUDA_PACKAGES = ("nvidia-cuda-runtime-cu11 nvidia-cublas-cu11 "
+                 "'nvidia-cudnn-cu11<9' nvidia-cufft-cu11 nvidia-curand-cu11 "
+                 'nvidia-cusolver-cu11 nvidia-cusparse-cu11 nvidia-nccl-cu11 '
+                 'nvidia-cuda-nvrtc-cu11 nvidia-nvtx-cu11')
 
 
 class Finding(NamedTuple):
@@ -68,10 +58,10 @@ class Finding(NamedTuple):
     mend: str = ''
 
 
-def doctor(figures=Path('figures')):
+def doctor():
     """Print what this machine has. Returns 1 if something is wrong, else 0.
     """
-    findings = examine(figures)
+    findings = examine()
     wrong = [f for f in findings if f.mend]
     # A log has no width. There, each finding stays on one line.
     console = Console(width=None if sys.stdout.isatty() else 500)
@@ -87,11 +77,10 @@ def doctor(figures=Path('figures')):
     return 1 if wrong else 0
 
 
-def examine(figures):
-    """All `Finding`s of this machine. `figures` is the figures' folder."""
+def examine():
+    """All `Finding`s of this machine."""
     return [check_machine(), check_python(), check_processors(),
-            check_threads(), check_numpy(), *check_mxnet(), check_data(),
-            check_folder(figures), check_pytorch()]
+            check_threads(), check_numpy(), *check_mxnet(), check_data()]
 
 
 def check_machine():
@@ -104,12 +93,8 @@ def check_machine():
 
 
 def check_python():
-    """Check the interpreter, and what Python 3.12 needs beside it."""
-    found = f'{platform.python_version()}, {sys.executable}'
-    if sys.version_info >= (3, 12) and not find_spec('setuptools'):
-        return Finding('Python', f'{found}, without distutils',
-                       "pip install 'setuptools>=65'")
-    return Finding('Python', found)
+    """Name the interpreter; `preflight` judges it with the machine."""
+    return Finding('Python', f'{platform.python_version()}, {sys.executable}')
 
 
 def check_processors():
@@ -165,10 +150,8 @@ def check_mxnet():
         return [Finding('MXNet', f'its import fails: {facts}', mend), *cuda]
     has = [('' if f in facts['features'] else 'no ') + f for f in FEATURES]
     return [Finding('MXNet', f'{facts["version"]}, package {wheels[0]}'),
-            Finding('features', ', '.join(has)),
-            Finding('patched', 'in NumPy: ' + (', '.join(facts['names'])
-                                               or 'nothing')),
-            *cuda, check_gpus(wheels[0], facts['gpus'])]
+            Finding('features', ', '.join(has)), *cuda,
+            check_gpus(wheels[0], facts['gpus'])]
 
 
 def mxnet_wheels():
@@ -239,18 +222,13 @@ def check_cuda_libraries(wheel):
     if 'libcuda.so.1' in missing:
         return Finding('CUDA libraries', found, "install NVIDIA's driver; or "
                        + CPU_WHEEL.format(wheel))
-    here, packages = [], []
-    for name in missing:
-        folders = nvidia_folders(name)
-        here += folders
-        if not folders:
-            packages.append(CUDA_PACKAGES.get(name.split('.so')[0], name))
-    if packages:
-        return Finding('CUDA libraries', found, 'pip install '
-                       + ' '.join(dict.fromkeys(packages))
-                       + ', then this again')
+    folders = [nvidia_folders(name) for name in missing]
+    if not all(folders):
+        return Finding('CUDA libraries', found,
+                       f'pip install {CUDA_PACKAGES}, then this again')
     return Finding('CUDA libraries', found + ' (installed, not on the path)',
-                   'export LD_LIBRARY_PATH=' + ':'.join(dict.fromkeys(here)))
+                   'export LD_LIBRARY_PATH='
+                   + ':'.join(dict.fromkeys(itertools.chain(*folders))))
 
 
 def missing_libraries(library):
@@ -283,25 +261,3 @@ def check_data():
     except DataError as error:
         return Finding('data', str(error), 'make data (fetches all four)')
     return Finding('data', f'edition of {edition}, intact, in {place}')
-
-
-def check_folder(figures):
-    """Check whether figures can be saved in `figures`, there or not."""
-    there = figures.absolute()
-    while not there.exists():
-        there = there.parent
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            return Finding('figures', f'{figures} can be written')
-    except OSError as error:
-        return Finding('figures', f'{figures}: {error.strerror}',
-                       'name a folder that can be written: --figures DIR')
-
-
-def check_pytorch():
-    """Look for PyTorch, which only `bench` uses."""
-    try:
-        return Finding('PyTorch', f'{version("torch")} (for bench only)')
-    except PackageNotFoundError:
-        return Finding('PyTorch', 'not installed (for bench only: pip '
-                                  'install -r requirements-torch.txt)')
