@@ -2,7 +2,7 @@
 import json
 import os
 import tempfile
-from typing import Any, NamedTuple
+from collections import namedtuple
 
 import mxnet as mx
 import numpy as onp
@@ -21,27 +21,9 @@ OPERATORS = [(r'\times', (1, 0), ['x', 'W^{(1)}'], 'z'),
              ('l', (7, 0), ['o', 'y'], 'L'),
              (r'\ell_2', (5, 2), ['W^{(1)}', 'W^{(2)}'], 's'),
              ('+', (9, 0), ['L', 's'], 'J')]
-
-
-class Forward(NamedTuple):
-    """All values that `forward` computes, in its order."""
-    z: Any
-    h: Any
-    o: Any
-    L: Any
-    s: Any
-    J: Any
-
-
-class Gradients(NamedTuple):
-    """dJ/dL, dJ/ds, ..., dJ/dW1, in the order of `backward`."""
-    L: Any
-    s: Any
-    o: Any
-    W2: Any
-    h: Any
-    z: Any
-    W1: Any
+# What `forward` and `backward` return, in the order of their computation.
+Forward = namedtuple('Forward', 'z h o L s J')
+Gradients = namedtuple('Gradients', 'L s o W2 h z W1')  # of J, by each
 
 
 def cross_entropy(o, y):
