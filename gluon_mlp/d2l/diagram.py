@@ -1,4 +1,6 @@
 """Diagrams of networks, and computational graphs (4.1, 4.6, 4.7)."""
+from itertools import product
+
 from matplotlib import pyplot as plt
 from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
@@ -12,10 +14,10 @@ def draw_network(layers, dropped=(), axes=None):
     `layers` are pairs of a letter and a number of units, inputs first:
     `('h', 5)` stands for h_1 to h_5. A unit named in `dropped` becomes a
     faint outline without connections. Draws into `axes`, or into a figure of
-    its own, and returns the axes. Raises `ValueError` for fewer than two
-    layers, and for a name in `dropped` that no unit has.
+    its own, and returns the axes.
     """
-    names = _unit_names(layers, dropped)
+    names = [[f'{letter}_{i}' for i in range(1, number + 1)]
+             for letter, number in layers]
     width, height = max(map(len, names)), len(names) * LAYER_HEIGHT
     if axes is None:
         _, axes = plt.subplots(figsize=(0.5 * (width + 2), 0.5 * height))
@@ -25,17 +27,15 @@ def draw_network(layers, dropped=(), axes=None):
         axes.text(-0.6, y, title, ha='right', va='center')
         rows.append(_draw_layer(axes, row, left, y, dropped))
     for lower, upper in zip(rows, rows[1:]):
-        _connect(axes, lower, upper)
-    axes.set(aspect='equal', xlim=(-0.5, width - 0.5),
-             ylim=(-0.5, height - LAYER_HEIGHT + 0.5))
-    axes.set_axis_off()
-    return axes
+        for a, b in product(lower, upper):
+            _draw_arrow(axes, a, b, mutation_scale=7, lw=0.7)
+    return _trim(axes, width, height - LAYER_HEIGHT + 1)
 
 
 def draw_dropout(layers, dropped):
     """Draw the network twice, whole and without the units `dropped` (4.6).
 
-    The arguments and errors are those of `draw_network`. Returns both axes.
+    The arguments are those of `draw_network`. Returns both axes.
     """
     _, both = plt.subplots(1, 2, figsize=(9, 2.6))
     for axes, names in zip(both, ((), dropped)):
@@ -51,40 +51,19 @@ def layer_titles(num_layers):
     return ['Input layer', *hidden, 'Output layer']
 
 
-def _unit_names(layers, dropped):
-    """The names of the units of each layer: h_1, h_2, ..."""
-    names = [[f'{letter}_{i}' for i in range(1, number + 1)]
-             for letter, number in layers]
-    if len(names) < 2:
-        raise ValueError('a network has two layers or more')
-    unknown = set(dropped).difference(*names)
-    if unknown:
-        raise ValueError(f'no such units: {", ".join(sorted(unknown))}')
-    return names
-
-
 def _draw_layer(axes, names, left, y, dropped):
     """Draw a row of circles, and return those that are not dropped."""
     circles = []
     for x, name in enumerate(names):
         here = name not in dropped
+        letter, i = name.split('_')
         circle = Circle((left + x, y), RADIUS, ec='black' if here else 'grey',
                         fc='lightblue' if here else 'none',
                         ls='-' if here else ':', label=name, zorder=2)
-        axes.add_patch(circle)
-        letter, i = name.split('_')
-        axes.text(left + x, y, f'${letter}_{{{i}}}$', ha='center',
-                  va='center', color=circle.get_edgecolor(), zorder=3)
+        _draw_node(axes, circle, f'{letter}_{{{i}}}')
         if here:
             circles.append(circle)
     return circles
-
-
-def _connect(axes, lower, upper):
-    """Draw an arrow from each circle of `lower` to each of `upper`."""
-    for a in lower:
-        for b in upper:
-            _draw_arrow(axes, a, b, mutation_scale=7, lw=0.7)
 
 
 def draw_computational_graph(variables, operators, axes=None):
@@ -94,47 +73,39 @@ def draw_computational_graph(variables, operators, axes=None):
     with row 0 at the bottom. `operators` are tuples of a symbol, its place,
     the names of its inputs and the name of its output. Names and symbols are
     in the notation of TeX. Draws into `axes`, or into a figure of its own,
-    and returns the axes. Raises `ValueError` for an input or output that is
-    not in `variables`.
+    and returns the axes.
     """
-    for symbol, _, inputs, output in operators:
-        unknown = {*inputs, output}.difference(variables)
-        if unknown:
-            raise ValueError(f'no such variables at {symbol}: '
-                             f'{", ".join(sorted(unknown))}')
     places = [*variables.values(), *(place for _, place, *_ in operators)]
     width, height = (max(numbers) + 1 for numbers in zip(*places))
     if axes is None:
         _, axes = plt.subplots(figsize=(0.8 * width, 0.8 * height))
-    squares = {name: _draw_node(axes, name, place, square=True)
-               for name, place in variables.items()}
-    _draw_operators(axes, operators, squares)
+    squares = {}
+    for name, (x, y) in variables.items():
+        squares[name] = _draw_node(axes, Rectangle(
+            (x - NODE_SIZE, y - NODE_SIZE), 2 * NODE_SIZE, 2 * NODE_SIZE,
+            fc='lightblue', ec='black', label=name), name)
+    for symbol, place, inputs, output in operators:
+        circle = _draw_node(axes, Circle(place, NODE_SIZE, fc='white',
+                                         ec='black', label=symbol), symbol)
+        for name in inputs:
+            _draw_arrow(axes, squares[name], circle)
+        _draw_arrow(axes, circle, squares[output])
+    return _trim(axes, width, height)
+
+
+def _trim(axes, width, height):
+    """Leave nothing but what is drawn, 1 between the middles of two units."""
     axes.set(aspect='equal', xlim=(-0.5, width - 0.5),
              ylim=(-0.5, height - 0.5))
     axes.set_axis_off()
     return axes
 
 
-def _draw_operators(axes, operators, squares):
-    """Draw a circle for each operator, and its arrows from and to squares."""
-    for symbol, place, inputs, output in operators:
-        circle = _draw_node(axes, symbol, place, square=False)
-        for name in inputs:
-            _draw_arrow(axes, squares[name], circle)
-        _draw_arrow(axes, circle, squares[output])
-
-
-def _draw_node(axes, name, place, square):
-    """Draw a square or a circle around `name`, and return it."""
-    x, y = place
-    if square:
-        node = Rectangle((x - NODE_SIZE, y - NODE_SIZE), 2 * NODE_SIZE,
-                         2 * NODE_SIZE)
-    else:
-        node = Circle(place, NODE_SIZE)
-    node.set(fc='lightblue' if square else 'white', ec='black', label=name)
+def _draw_node(axes, node, text):
+    """Draw a square or a circle with `text` in it, and return it."""
     axes.add_patch(node)
-    axes.text(x, y, f'${name}$', ha='center', va='center')
+    axes.text(*node.get_center(), f'${text}$', ha='center', va='center',
+              color=node.get_edgecolor(), zorder=3)
     return node
 
 
