@@ -452,8 +452,8 @@ def test_full_disk_leaves_the_last_checkpoint(run, tmp_path):
     assert str(error.value) == (
         f'cannot save {tmp_path}/mlp_scratch.checkpoint: File too large; the '
         'one before is whole: mend this, then --resume')
-    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [
-        'mlp_scratch.checkpoint']
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {
+        '.lock', 'mlp_scratch.checkpoint'}
     assert run('mlp_scratch', tmp_path, resume=True) == whole
 
 
@@ -533,7 +533,8 @@ def test_killed_within_a_save(script, tmp_path):
         assert line == (f'resumed after epoch {(number - 2) % 10} of '
                         f'training {1 + number // 10}\n')
         assert ending(process) == whole
-        assert os.listdir(tmp_path / folder) == ['dropout.checkpoint']
+        assert {*os.listdir(tmp_path / folder)} == {'.lock',
+                                                    'dropout.checkpoint'}
 
 
 FILL = """

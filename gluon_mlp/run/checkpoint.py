@@ -6,7 +6,6 @@ Nothing is pickled, so loading a stranger's file runs no code from it. The
 process may be killed at any moment. A power failure may damage the file,
 because waiting for the disk would take longer than most epochs of 4.4.
 """
-import fcntl
 import hashlib
 import io
 import json
@@ -18,6 +17,7 @@ from typing import NamedTuple
 
 import mxnet as mx
 import numpy as onp
+from filelock import FileLock, Timeout
 from mxnet import gluon
 
 from .. import experiment
@@ -53,7 +53,13 @@ def saving(folder, section, settings, resume=False):
     elif not path.is_file():
         raise CheckpointError(f'there is no {path} to resume: leave out '
                               '--resume')
-    with _locked(folder):
+    try:
+        lock = FileLock(folder / '.lock', timeout=0).acquire()
+    except Timeout as error:
+        raise CheckpointError(
+            f'another run is saving in {folder}: wait for its end, or take '
+            'another folder') from error
+    with lock:
         checkpoint = _begin(path, _all_settings(section, settings), resume)
         with experiment.use(epochs=checkpoint.epochs):
             yield
@@ -197,22 +203,6 @@ def _initialize(trainer, values, updates):
             i, param.data().as_nd_ndarray())
         updater.states_synced[i] = True
     optimizer.num_update = max(updates)
-
-
-@contextmanager
-def _locked(folder):
-    """Keep other runs out of `folder` until the context ends."""
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CheckpointError(
-                f'another run is saving in {folder}: wait for its end, or '
-                'take another folder') from error
-        yield
-    finally:
-        os.close(lock)
 
 
 def _digest(data):
