@@ -223,28 +223,6 @@ def test_a_worker_that_dies_ends_all(failing, statement, code, message):
 
 
 @SLOW
-def test_a_worker_that_is_left_alone_is_told_of(tmp_path):
-    """The other has ended as if all were done, and it waits for that one."""
-    (tmp_path / 'failing.py').write_text(FAILING)
-    command = [str(tmp_path / 'failing.py'), 'os._exit(0)', '']
-    process = start(sys.executable, '-c', 'from gluon_mlp.run import launch\n'
-                    f'launch.PATIENCE = 1\nlaunch.launch({command}, 2)')
-    try:
-        processes = ready(process)
-        line = next(filter(without_mxnets_log, process.stderr))
-        assert line == (
-            'the others are done, but not worker 0: a script that ends in '
-            'one worker before another keeps that one waiting for ever '
-            '(Ctrl-C ends it)\n')
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-        assert left_of(processes) == []
-    finally:
-        process.kill()
-        process.communicate()
-
-
-@SLOW
 def test_a_server_that_dies_ends_all(failing):
     """No worker waits for its answers for ever."""
     process = failing('pass', '--servers', 2)

@@ -5,7 +5,6 @@ MXNet's parameter server. `workers` has what the workers then share. Each
 process ends when its standard input ends. So none outlives this one, whatever
 ends it and wherever they run.
 """
-import math
 import os
 import runpy
 import shlex
@@ -25,7 +24,6 @@ from ..errors import ChapterError
 from ..machine import compat
 
 LOOPBACK = '127.0.0.1'
-PATIENCE = 60  # seconds, from the first worker's end on
 # What a shell on another machine would not know.
 PASSED = ('PYTHONPATH', 'MPLBACKEND', 'MXNET_', 'OMP_', 'GOMP_', 'PS_')
 
@@ -164,18 +162,9 @@ def _over_ssh(host, run, inherited, env):
 
 def _wait(started, workers):
     """Wait until all workers are done, or any process fails."""
-    deadline = time.monotonic() + PATIENCE
     while not any(process.failed() for process in started):
-        busy = [w.name for w in workers if w.popen.poll() != 0]
-        if not busy:
+        if all(worker.popen.poll() == 0 for worker in workers):
             return 0
-        if len(busy) == len(workers):
-            deadline = time.monotonic() + PATIENCE
-        elif time.monotonic() > deadline:
-            deadline = math.inf
-            print(f'the others are done, but not {", ".join(busy)}: a script '
-                  'that ends in one worker before another keeps that one '
-                  'waiting for ever (Ctrl-C ends it)', file=sys.stderr)
         time.sleep(0.05)
     return _tell(started, workers[0])
 
