@@ -52,10 +52,11 @@ class Workers:
         for a network or an updater that workers cannot share.
         """
         check(updater)
-        self._check_batches(train_iter)
+        part = self.part(train_iter)
+        n, batch_size = train_iter.num_examples, train_iter.batch_size
+        self._check_size(n % batch_size or batch_size)  # of the last batch
         self._check_network(net, train_iter)
         self.epochs_shared += 1
-        n, batch_size = train_iter.num_examples, train_iter.batch_size
         sizes = (min(batch_size, n - i) for i in range(0, n, batch_size))
         update = getattr(updater, 'step', updater)
 
@@ -63,7 +64,7 @@ class Workers:
             grads = [a.grad for a in parameters(updater)]
             self._sum([grad for grad in grads if grad is not None])
             update(next(sizes))
-        return self.part(train_iter), step
+        return part, step
 
     def part(self, data_iter):
         """This worker's part of each batch of an `ArrayIter`.
@@ -71,7 +72,10 @@ class Workers:
         It may have no example of a smaller last batch. Raises
         `ChapterError`.
         """
-        self._check_kind(data_iter)
+        if not isinstance(data_iter, ArrayIter):
+            raise ChapterError(
+                'workers share the batches of an ArrayIter, not of a '
+                f'{type(data_iter).__name__}: use load_array')
         self._check_size(min(data_iter.num_examples, data_iter.batch_size))
         data_iter = copy.copy(data_iter)
         data_iter.part = self.rank, self.number
@@ -82,17 +86,6 @@ class Workers:
         sums = np.array(numbers)
         self._sum([sums], 'total')
         return sums.tolist()
-
-    def _check_batches(self, train_iter):
-        self._check_kind(train_iter)
-        last = train_iter.num_examples % train_iter.batch_size
-        self._check_size(last or train_iter.batch_size)
-
-    def _check_kind(self, data_iter):
-        if not isinstance(data_iter, ArrayIter):
-            raise ChapterError(
-                'workers share the batches of an ArrayIter, not of a '
-                f'{type(data_iter).__name__}: use load_array')
 
     def _check_size(self, size):
         if size < self.number:
