@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 # What libmxnet.so loads and the wheel does not hold, and its packages.
 LIBRARIES = {'libgomp.so.1': 'libgomp1', 'libquadmath.so.0': 'libquadmath0'}
-ARM_LIBRARIES = ('libarmpl_lp64_mp.so', 'libamath.so', 'libastring.so')
 PYTHON = 'get Python 3.11 (pyenv install 3.11, or uv python install 3.11)'
 DOCKER = 'docker run -it --platform linux/amd64 python:3.11 bash'
 ZOMBIE = ('the community build, release mxnet-2.0.0.zombie.1 of smolix/mxnet '
@@ -31,21 +30,12 @@ class Machine(NamedTuple):
 
 def this_machine():
     """The facts of the machine and the interpreter that run this."""
-    processor = platform.machine()
     modules = [importlib.util.find_spec(m) for m in ('venv', 'ensurepip')]
-    missing = [name for name in needed_libraries(processor)
-               if not _loads(name)]
-    return Machine(platform.system(), processor,
+    missing = [name for name in LIBRARIES if not _loads(name)]
+    return Machine(platform.system(), platform.machine(),
                    64 if sys.maxsize > 2 ** 32 else 32,
                    platform.libc_ver()[0], sys.version_info[:2],
                    None not in modules, tuple(missing))
-
-
-def needed_libraries(processor):
-    """The system libraries that MXNet needs on Linux."""
-    if processor == 'aarch64':
-        return ('libgomp.so.1',) + ARM_LIBRARIES
-    return tuple(LIBRARIES)
 
 
 def _loads(library):
@@ -93,28 +83,25 @@ def _wrong_python(python):
 
 def _missing_packages(machine):
     """What the system's package manager brings."""
-    if machine.system != 'Linux':
+    if not _is_tested(machine):
         return None
-    if set(machine.missing) & set(ARM_LIBRARIES):
-        return ("MXNet's wheel for Linux on Arm needs the Arm Performance "
-                f"Libraries (missing: {', '.join(machine.missing)}): install "
-                "Arm's package and set LD_LIBRARY_PATH (read about, not "
-                'tried), or use Linux on x86-64')
-    packages = [LIBRARIES[name] for name in machine.missing]
-    what = list(machine.missing)
+    packages = {name: LIBRARIES[name] for name in machine.missing}
     if not machine.has_venv:
-        packages.append('python{}.{}-venv'.format(*machine.python))
-        what.append("Python's venv")
+        packages["Python's venv"] = 'python{}.{}-venv'.format(*machine.python)
     if not packages:
         return None
-    return (f'missing: {" and ".join(what)}; as root, apt-get update && '
-            f'apt-get install -y {" ".join(packages)} (or what your system '
-            'calls these packages)')
+    return (f'missing: {" and ".join(packages)}; as root, apt-get update && '
+            f'apt-get install -y {" ".join(packages.values())} (or what your '
+            'system calls these packages)')
+
+
+def _is_tested(machine):
+    return (machine.system, machine.processor) == ('Linux', 'x86_64')
 
 
 def note(machine):
     """What the user should know of a `machine` that may do, or None."""
-    if (machine.system, machine.processor) != ('Linux', 'x86_64'):
+    if not _is_tested(machine):
         return (f'MXNet 1.9.1 has a wheel for {machine.system} on '
                 f'{machine.processor}, but it was not tried here')
     if machine.python == (3, 13):
