@@ -138,44 +138,29 @@ def test_mxnet_2_takes_amds_processors_for_what_they_are(
 def test_untuned_leaves_the_settings_to_mxnet():
     """As `bench` runs the book's code: no variable is set."""
     assert run_python(SETTINGS, GLUON_MLP_UNTUNED='1') == 'True'
-CGROUPS = {  # lines of /proc/self/cgroup, files, processors out of 8
-    'version 2, own group': ('0::/a/b', {'a/b/cpu.max': '300000 100000'}, 3),
-    'version 2, a parent': ('0::/a/b', {'a/b/cpu.max': 'max 100000',
-                                        'a/cpu.max': '250000 100000'}, 3),
-    'version 2, the smallest': ('0::/a', {'a/cpu.max': '500000 100000',
-                                          'cpu.max': '400000 100000'}, 4),
-    'version 2, half a processor': ('0::/', {'cpu.max': '50000 100000'}, 1),
-    'version 2, no quota': ('0::/', {'cpu.max': 'max 100000'}, 8),
-    'version 1': ('5:memory:/m\n4:cpu,cpuacct:/d/x\n0::/',
-                  {'cpu/d/x/cpu.cfs_quota_us': '150000\n',
-                   'cpu/d/x/cpu.cfs_period_us': '100000\n'}, 2),
-    'version 1, a container that does not see its path': (
-        '4:cpuacct,cpu:/docker/f00',
-        {'cpu/cpu.cfs_quota_us': '40000', 'cpu/cpu.cfs_period_us': '20000'},
-        2),
-    'version 1, no quota': ('4:cpu:/', {'cpu/cpu.cfs_quota_us': '-1',
-                                        'cpu/cpu.cfs_period_us': '100000'},
-                            8),
-    'version 1, the group of another controller': (
-        '4:cpu:/a\n3:cpuset:/b', {'cpu/b/cpu.cfs_quota_us': '100000',
-                                  'cpu/b/cpu.cfs_period_us': '100000'}, 8),
-    'unreadable numbers': ('0::/', {'cpu.max': 'two of them'}, 8),
-    'more than there are': ('0::/', {'cpu.max': '9900000 100000'}, 8),
-    'no control groups': (None, {}, 8),
+
+
+CGROUPS = {  # a container's files, and its processors out of 8
+    'version 2': ({'cpu.max': '300000 100000'}, 3),
+    'version 2, half a processor': ({'cpu.max': '50000 100000'}, 1),
+    'version 2, no quota': ({'cpu.max': 'max 100000'}, 8),
+    'version 1': ({'cpu/cpu.cfs_quota_us': '150000\n',
+                   'cpu/cpu.cfs_period_us': '100000\n'}, 2),
+    'version 1, no quota': ({'cpu/cpu.cfs_quota_us': '-1',
+                             'cpu/cpu.cfs_period_us': '100000'}, 8),
+    'unreadable numbers': ({'cpu.max': 'two of them'}, 8),
+    'more than there are': ({'cpu.max': '9900000 100000'}, 8),
+    'no control groups': ({}, 8),
 }
 
 
-@pytest.mark.parametrize('own, files, processors', CGROUPS.values(),
-                         ids=CGROUPS)
-def test_quota_of_control_groups(own, files, processors, tmp_path,
-                                 monkeypatch):
+@pytest.mark.parametrize('files, processors', CGROUPS.values(), ids=CGROUPS)
+def test_quota_of_control_groups(files, processors, tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(8)))
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
-    if own:
-        (tmp_path / 'own').write_text(own + '\n')
-    assert compat.usable_processors(tmp_path, tmp_path / 'own') == processors
+    assert compat.usable_processors(tmp_path) == processors
 
 
 def test_affinity_limits_the_processors(tmp_path):

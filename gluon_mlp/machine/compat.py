@@ -3,6 +3,7 @@
 MXNet was retired in 2023: it reads names that NumPy and Python have dropped
 since, and by default it runs its kernels on half of the processors.
 """
+import contextlib
 import math
 import os
 import sys
@@ -106,48 +107,26 @@ def keep_subnormals():
         util.set_flush_denorms(False)
 
 
-def usable_processors(cgroup=Path('/sys/fs/cgroup'),
-                      own=Path('/proc/self/cgroup')):
+def usable_processors(cgroup=Path('/sys/fs/cgroup')):
     """The number of processors that this process may really use.
 
-    The smaller of its CPU affinity and the quota of its control groups
-    (version 1 or 2; a container's limit), at least 1.
+    The smaller of its CPU affinity and its container's quota, at least 1.
     """
     affinity = (len(os.sched_getaffinity(0))
                 if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1)
-    quotas = [math.ceil(quota) for quota in _cgroup_quotas(cgroup, own)]
-    return max(1, min([affinity, *quotas]))
+    return max(1, math.ceil(min(affinity, _quota(cgroup))))
 
 
-def _cgroup_quotas(cgroup, own):
-    """Yield the processor quota of this process's group and its parents."""
-    try:
-        lines = own.read_text().splitlines()
-    except OSError:
-        lines = []
-    for line in lines or ['0::/']:
-        _, controllers, path = line.split(':', 2)
-        if controllers and 'cpu' not in controllers.split(','):
-            continue
-        root = cgroup / 'cpu' if controllers else cgroup
-        group = root / path.lstrip('/')
-        for folder in (group, *group.parents):
-            yield from _quota_of(folder)
-            if folder == root:
-                break
-
-
-def _quota_of(folder):
-    try:
-        if (folder / 'cpu.max').exists():
-            quota, period = (folder / 'cpu.max').read_text().split()
-        else:
-            quota = (folder / 'cpu.cfs_quota_us').read_text()
-            period = (folder / 'cpu.cfs_period_us').read_text()
-        if quota.strip() not in ('max', '-1'):
-            yield int(quota) / int(period)
-    except (OSError, ValueError):
-        return  # no such file: this group sets no quota
+def _quota(cgroup):
+    """The processors' worth of time that the control group grants."""
+    for names in (['cpu.max'],  # of version 2, and those of version 1
+                  ['cpu/cpu.cfs_quota_us', 'cpu/cpu.cfs_period_us']):
+        with contextlib.suppress(OSError, ValueError):  # no file, no number
+            quota, period = map(int, ' '.join(
+                (cgroup / name).read_text() for name in names).split())
+            if quota > 0:
+                return quota / period
+    return math.inf
 
 
 def _restore_numpy_names():
