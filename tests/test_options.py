@@ -147,7 +147,7 @@ def test_wrong_value_is_one_line_and_2(call, option, value):
 @pytest.mark.parametrize('value', ['1', '1.5', '-0.1', 'nan'])
 def test_a_probability_is_below_1(value):
     with pytest.raises(options.click.BadParameter,
-                       match='is not a number from 0 to below 1'):
+                       match=r'is not a number from 0 to 0\.999'):
         options.PROBABILITY.convert(value, None, None)
     assert options.PROBABILITY.convert('0', None, None) == 0
 

@@ -16,10 +16,9 @@ MOST = 2 ** 31 - 1  # MXNet counts in 32 bits
 class Number(click.ParamType):
     """A number in a range that --help does not show."""
 
-    def __init__(self, kind, least, most, below=False):
+    def __init__(self, kind, least, most):
         self.name = 'integer' if kind is int else 'float'
-        self.kind, self.below = kind, below
-        self.least, self.most = least, most
+        self.kind, self.least, self.most = kind, least, most
 
     def convert(self, value, param, ctx):
         """`value`, a text or a default, as a number of this range."""
@@ -27,16 +26,15 @@ class Number(click.ParamType):
             number = self.kind(value)
         except ValueError:
             number = math.nan
-        if self.least <= number < self.most or (
-                number == self.most and not self.below):
+        if self.least <= number <= self.most:
             return number
         words = 'an integer' if self.kind is int else 'a number'
         self.fail(f'{value!r} is not {words} from {self.least:g} to '
-                  + 'below ' * self.below + f'{self.most:.10g}.', param, ctx)
+                  f'{self.most:.10g}.', param, ctx)
 
 
 COUNT = Number(int, 1, MOST)
-PROBABILITY = Number(float, 0, 1, below=True)
+PROBABILITY = Number(float, 0, 0.999)  # MXNet's Dropout(1) gives NaN
 FOLDER = click.Path(file_okay=False, writable=True, path_type=Path)
 
 # The constants that a script may take from its command line: their type,
