@@ -30,15 +30,10 @@ import json
 import gluon_mlp
 import mxnet as mx
 from gluon_mlp.run import device
-# MXNet 2 has another name for MKL-DNN.
-features = [f.name.replace('MKLDNN', 'ONEDNN')
-            for f in mx.runtime.feature_list() if f.enabled]
 faults = [device.try_kernel(i) for i in range(device.num_gpus())]
 print()
-print(json.dumps({'version': mx.__version__, 'features': features,
-                  'gpus': faults}))
+print(json.dumps({'version': mx.__version__, 'gpus': faults}))
 """
-FEATURES = ('OPENMP', 'ONEDNN', 'CUDA', 'CUDNN', 'NCCL', 'DIST_KVSTORE')
 REBUILD = 'make clean env, or pip install -r requirements.txt'
 # MXNet aborts where one of these is set to anything but a number.
 NUMBERS_OF_THREADS = compat.THREADS[:2]
@@ -133,7 +128,7 @@ def check_numpy():
 
 
 def check_mxnet():
-    """Check MXNet: its version, its features, its GPUs, CUDA's libraries."""
+    """Check MXNet: its version, its GPUs, CUDA's libraries."""
     wheels = mxnet_wheels()
     if not wheels:
         return [Finding('MXNet', 'not installed', REBUILD)]
@@ -148,10 +143,8 @@ def check_mxnet():
         mend = ('see the other lines first, then: ' if cuda and cuda[0].mend
                 else '') + REBUILD
         return [Finding('MXNet', f'its import fails: {facts}', mend), *cuda]
-    has = [('' if f in facts['features'] else 'no ') + f for f in FEATURES]
     return [Finding('MXNet', f'{facts["version"]}, package {wheels[0]}'),
-            Finding('features', ', '.join(has)), *cuda,
-            check_gpus(wheels[0], facts['gpus'])]
+            *cuda, check_gpus(wheels[0], facts['gpus'])]
 
 
 def mxnet_wheels():
