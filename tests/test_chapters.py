@@ -10,7 +10,7 @@ from gluon_mlp.d2l import fashion_mnist, plotting, training
 from gluon_mlp.run import options
 from gluon_mlp.run.updaters import parameters
 
-SLUGS = [section.slug for section in sections.SECTIONS[:6]]
+SLUGS = [section.slug for section in sections.SECTIONS]
 BEYOND = ['mlp', 'underfit_overfit', 'weight_decay', 'dropout']
 SHORT = {'mlp': {}, 'mlp_scratch': {'num_epochs': 2},
          'mlp_concise': {'num_epochs': 2},
