@@ -142,6 +142,7 @@ def test_book_only_leaves_out_the_memory(example, run_script, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.mxnet
 def test_the_whole_script_adds_the_memory(run_script, tmp_path):
     book_only = run_script('backprop', '--book-only')
     done = run_script('backprop')

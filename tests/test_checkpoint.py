@@ -699,6 +699,7 @@ def test_a_bare_function_has_no_parameters_to_save(call):
 
 
 @pytest.mark.slow
+@pytest.mark.mxnet
 def test_real_scripts_resume(run_script, real_data, tmp_path):
     """What 4.5 prints is the same, resumed by its own command line."""
     args = ['weight_decay', '--num-epochs', 7, '--checkpoint', tmp_path]

@@ -325,6 +325,7 @@ def test_k_fold_trains_a_fresh_network_a_fold(small_data):
 
 
 @pytest.mark.slow
+@pytest.mark.mxnet
 def test_five_folds_of_the_real_data_reach_the_published_error(real):
     """Validation log rmse from 0.168 to 0.173; published is 0.17036."""
     tables = house.load_data()

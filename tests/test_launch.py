@@ -159,6 +159,7 @@ def assert_same_history(histories, reference):
         onp.testing.assert_allclose(history, reference, rtol=0, atol=1e-5)
 
 
+@pytest.mark.mxnet
 @pytest.mark.parametrize('section, num_workers', [
     ('mlp_scratch', 2), *(pytest.param(*case, marks=SLOW) for case in [
         ('mlp_scratch', 1), ('mlp_scratch', 3), ('mlp_scratch', 4),
@@ -206,6 +207,7 @@ def test_without_launch_nothing_is_shared():
     assert (workers.rank, workers.shared) == (0, False)
 
 
+@pytest.mark.mxnet
 @pytest.mark.parametrize('statement, code, message', [
     ('raise MemoryError("no more")', 1, 'MemoryError: no more\n'),
     *(pytest.param(*case, marks=SLOW) for case in [
@@ -223,6 +225,7 @@ def test_a_worker_that_dies_ends_all(failing, statement, code, message):
 
 
 @SLOW
+@pytest.mark.mxnet
 def test_a_server_that_dies_ends_all(failing):
     """No worker waits for its answers for ever."""
     process = failing('pass', '--servers', 2)
@@ -696,6 +699,7 @@ def test_workers_share_the_processors(monkeypatch, processors, num_workers,
 
 
 @SLOW
+@pytest.mark.mxnet
 def test_an_epoch_of_the_real_data_in_4_workers(real_data, tmp_path):
     """Every number that is printed is that of one process."""
     script = ROOT / 'chapters' / 'mlp_concise.py'

@@ -136,6 +136,7 @@ def test_book_only_ends_after_the_matrices(run_script, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.mxnet
 def test_the_whole_script_adds_symmetry_and_variances(run_script, tmp_path):
     book_only = run_script('numerical_stability_and_init', '--book-only')
     done = run_script('numerical_stability_and_init')
