@@ -61,25 +61,23 @@ def doctor():
 def bench(
         section: Annotated[Optional[str], typer.Option(
             help='Only this one, by its number or slug, or "chapter": all '
-                 'that 4.2 to 4.6 train, on the CPU, in ten minutes.'
+                 'that 4.2 to 4.6 train, on the CPU.'
             )] = None,
         device: Annotated[str, typer.Option(
             click_type=click.Choice(['cpu', 'gpu']),
             help='Where to compute.')] = 'cpu',
         repeats: Annotated[Optional[int], typer.Option(
-            min=1, show_default='7, or 3 with --quick',
+            min=1, show_default='9, or 3 with --quick, or 1 of the chapter',
             help='Of each, after a first call.')] = None,
         quick: Annotated[bool, typer.Option(
             '--quick', help='Less, and noisier; no torch.compile.')] = False,
         output: Annotated[Path, typer.Option(
             metavar='DIR', file_okay=False, writable=True,
-            help='Folder for bench.json and plots.')] = Path('bench'),
+            help='Folder for bench.json and table.md.')] = Path('bench'),
         against: Annotated[Optional[Path], typer.Option(
             metavar='JSON', exists=True, dir_okay=False,
             help='A bench.json to compare with.')] = None):
     """Time 4.2, 4.3 and 4.6 beside the book's loop and PyTorch."""
-    import matplotlib
-    matplotlib.use('agg')
     from .bench.command import bench as run
     from .bench.jobs import CHAPTER
     from .compare.published import FASHION_MNIST
@@ -90,8 +88,8 @@ def bench(
     if section == CHAPTER and quick:
         raise typer.BadParameter('the chapter cannot be timed with --quick')
     check_folder(output)
-    return run(section, device, repeats or (3 if quick else 7), quick,
-               output, against)
+    usual = 3 if quick else 1 if section == CHAPTER else 9
+    return run(section, device, repeats or usual, quick, output, against)
 
 
 @app.command()

@@ -4,25 +4,32 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
+import numpy as onp
+import psutil
 import pytest
 from gluon_mlp import underfit_overfit, weight_decay
 from gluon_mlp.bench import (
+    apart,
     book,
     command,
     jobs,
     ours,
     pytorch,
     report,
+    tables,
     timing,
 )
 from gluon_mlp.bench.jobs import Job
 from gluon_mlp.compare.published import FASHION_MNIST
 from gluon_mlp.d2l.data import load_array
 from gluon_mlp.errors import ChapterError
+from mxnet import np, npx
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,20 +41,21 @@ def run_bench(*args):
         env={**os.environ, 'COLUMNS': '200'})
 
 
-def entry(what='mlp_concise concise epoch', who='ours', times=(1, 1, 1, 1),
-          kind='epoch', **job):
-    job = Job(kind, what, [], **{'images': 100, 'flop': 2e9, **job})
-    return command.row(job, who, list(times))
+def entry(what='an epoch of 4.3', who='ours', times=(1, 1, 1, 1),
+          kind='epoch', **more):
+    return command.row(Job(kind, what, []), who, list(times),
+                       **{'peak_mb': 1, **more})
 
 
 def made_up(*entries, **about):
-    return {'schema': 1, 'about': about, 'results': list(entries),
+    return {'schema': 2, 'about': about, 'results': list(entries),
             'missing': []}
 
 
 @pytest.mark.slow
+@pytest.mark.mxnet
 def test_quick_run_of_a_section(tmp_path, real_data):
-    """Rivals, a checked accuracy, bench.json, plots; then against itself."""
+    """Rivals, a checked accuracy, bench.json, tables; then against itself."""
     ran = run_bench('--section', 'mlp_scratch', '--quick', '--repeats', 1,
                     '--output', tmp_path)
     assert ran.returncode == 0, ran.stderr
@@ -55,65 +63,16 @@ def test_quick_run_of_a_section(tmp_path, real_data):
     assert set(result) == {'schema', 'about', 'results', 'missing'}
     assert {'processor', 'mxnet', 'numpy', *timing.compat.THREADS, 'device',
             'repeats', 'date'} <= set(result['about'])
-    found = {(r['what'], r['who']): r for r in result['results']}
-    ours = found['mlp_scratch scratch epoch', 'ours']
-    book = found['mlp_scratch scratch epoch', 'book']
+    found = {(r['part'], r['who']): r for r in result['results']}
+    ours, book = found[None, 'ours'], found[None, jobs.BOOK]
     for r in (ours, book):
         assert len(r['times']) == 1 and len(r['accuracy']) == 2
-        assert r['images_per_s'] == pytest.approx(70000 / r['median'])
         assert max(r['accuracy']) > 0.7
-    assert ('mlp_scratch scratch 20 steps', 'ours') in found
-    assert f'{book["median"] / ours["median"]:.2f} x as fast' in ran.stdout
-    assert (tmp_path / 'bench_epochs.png').stat().st_size > 0
+    for part in ('wall', 'Python', 'execution'):
+        assert found[part, 'ours']['median'] > 0
+    assert f'{book["median"] / ours["median"]:.2f} (' in ran.stdout
+    assert (tmp_path / 'table.md').read_text() in ran.stdout
     report.print_against(result, report.read_json(tmp_path / 'bench.json'))
-
-
-@pytest.mark.parametrize('hybridize', [True, False])
-def test_blocks_are_compiled_as_a_user_gets_them(monkeypatch, hybridize):
-    """What is timed is the loss of `train_ch3`, compiled, or all of it eager.
-
-    `lean.compiled` returns a function, so here it only compiles.
-    """
-    monkeypatch.setattr(ours.lean, 'compiled',
-                        lambda loss: loss.hybridize() or loss)
-    X, y = np.zeros((2, 784), 'float32'), np.zeros(2, 'int32')
-    batches = load_array((X, y), 1)
-    monkeypatch.setattr(ours.data, 'load_data_fashion_mnist',
-                        lambda batch_size: (batches, batches))
-    seen = []
-    monkeypatch.setattr(ours.training, 'train_epoch_ch3',
-                        lambda net, train_iter, loss, updater: seen.append(
-                            [block._active for block in (net, loss)]))
-    runs = [ours.sized_step(1, 4, 2, hybridize=hybridize)]
-    if hybridize:
-        runs += [ours.step('mlp_concise', 'concise', 2),
-                 ours.epoch('mlp_concise', 'concise')]
-    for run, _ in runs:
-        run()
-    assert seen == [[hybridize] * 2] * len(runs)
-
-
-def test_flop_of_a_step():
-    """Of the products by hand: three for each layer, but the first's two."""
-    assert jobs.flop((784, 256, 10), train=False) == 2 * (
-        784 * 256 + 256 * 10)
-    assert jobs.flop((784, 256, 10)) == 2 * (
-        2 * 784 * 256 + 3 * 256 * 10)
-
-
-def test_the_parts_of_a_step_are_those_of_the_loop(monkeypatch):
-    """The loop itself is timed, between its parts; all of them take time."""
-    X, y = np.zeros((5, 784), 'float32'), np.zeros(5, 'int32')
-    monkeypatch.setattr(ours.data, 'load_data_fashion_mnist', lambda _: (
-        load_array((X, y), 2), None))
-    seen, train_epoch_ch3 = [], ours.training.train_epoch_ch3
-    monkeypatch.setattr(ours.training, 'train_epoch_ch3', lambda *args: (
-        seen.append(train_epoch_ch3(*args))))
-    run, _ = ours.parts('mlp_concise', 'concise', 3)
-    seconds = run()['parts']
-    assert list(seconds) == ['data', 'forward', 'backward', 'update',
-                             'metrics']
-    assert min(seconds.values()) > 0 and len(seen) == 1
 
 
 def test_median_and_quartiles_without_the_first_call():
@@ -121,12 +80,6 @@ def test_median_and_quartiles_without_the_first_call():
     assert timing.summary([100, 5, 1, 4, 2, 3]) == {
         'first': 100, 'times': [5, 1, 4, 2, 3], 'median': 3, 'q1': 2,
         'q3': 4}
-
-
-def test_speeds_follow_from_the_median():
-    r = entry(times=(9, 0.5, 0.5, 2), images=100, flop=2e9)
-    assert r['images_per_s'] == 200 and r['gflop_per_s'] == 4
-    assert entry(images=None, flop=None)['gflop_per_s'] is None
 
 
 ECHO = '''
@@ -170,20 +123,18 @@ def test_rivals_take_turns(echo):
 
 
 def test_chapter_has_no_warm_up(echo, capsys):
-    """Ours, the book's, and twice ours; the report says so."""
+    """Ours and the book's, as often as asked; the report says so."""
     job = jobs.chapter()
     rivals = [r._replace(arguments={'who': r.who[0], 'error': False})
               for r in job.rivals]
     result = made_up()
-    command.run_job(job._replace(rivals=rivals), 7, result)
-    assert echo.read_text() == 'ob' + 'o' + 'o'
+    command.run_job(job._replace(rivals=rivals), 2, result)
+    assert echo.read_text() == 'ot' + 'ot'
     assert [(r['first'], r['times']) for r in result['results']] == [
-        (None, [1, 1, 1]), (None, [1])]
+        (None, [1, 1])] * 2
     report.print_result(result)
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()
-            if 'all of 4.2 to 4.6' in line]
-    assert [row[5:9] for row in rows] == [['ours', '3', '1', 's'],
-                                          ['book', '1', '1', 's']]
+    assert ("| all of 4.2 to 4.6 | 1 s | the book's MXNet code | 1 s | 1.00 "
+            '(1.00 to 1.00) | 2 | 5.5, missed |') in capsys.readouterr().out
 
 
 def test_chapter_is_the_same_work_for_both(monkeypatch):
@@ -229,6 +180,116 @@ def test_chapter_is_the_same_work_for_both(monkeypatch):
                           'losses': 2 * (21 + 21 + 76 + 4 * 20)}
 
 
+def test_a_turn_has_a_round_of_each_load(echo, monkeypatch):
+    """All rivals beside none, then all beside one busy process, and again."""
+    @contextmanager
+    def busy(n):
+        with echo.open('a') as file:
+            file.write(str(n))
+        yield
+    monkeypatch.setattr(timing, 'busy', busy)
+    a, b = timing.measure([rival('A'), rival('B')], 1, (0, 1))
+    assert echo.read_text() == '0AB1AB' * 2 and len(a) == len(b) == 4
+
+
+def test_loads_are_told_apart():
+    """Two turns beside none and one: the first turn is the warm-up."""
+    replies = [{'seconds': s, 'peak_mb': 1, 'accuracy': 0.8}
+               for s in (9, 8, 1, 2)]
+    alone, beside = command.rows(Job('load', 'w', [], loads=(0, 1)),
+                                 rival('ours'), replies)
+    assert (alone['beside'], alone['first'], alone['times']) == (0, 9, [1])
+    assert (beside['beside'], beside['first'], beside['times']) == (1, 8, [2])
+
+
+def busy_processes():
+    return [p for p in psutil.Process().children()
+            if timing.BUSY in p.cmdline()]
+
+
+def test_busy_processes_compute_and_end():
+    """Also if what they are beside is stopped."""
+    with pytest.raises(KeyboardInterrupt), timing.busy(2):
+        found = busy_processes()
+        before = [p.cpu_times().user for p in found]
+        time.sleep(0.5)
+        assert len(found) == 2
+        assert all(p.cpu_times().user > t for p, t in zip(found, before))
+        raise KeyboardInterrupt
+    assert psutil.wait_procs(found, 5)[1] == []
+
+
+def test_a_busy_process_does_not_outlive_a_killed_one():
+    """Nobody is left to end it."""
+    process = subprocess.Popen(
+        [sys.executable, '-c', 'import time\n'
+         'from gluon_mlp.bench.timing import busy\n'
+         'with busy(1): print(flush=True); time.sleep(60)'],
+        cwd=ROOT, stdout=subprocess.PIPE)
+    process.stdout.readline()
+    found = psutil.Process(process.pid).children()
+    process.kill()
+    process.communicate()
+    assert len(found) == 1 and psutil.wait_procs(found, 10)[1] == []
+
+
+def test_a_gate_holds_mxnet_until_it_is_opened():
+    a = np.zeros(1)
+    npx.waitall()
+    gate = apart.Gate()
+    b = a + 1
+    reader = threading.Thread(target=b.wait_to_read)
+    reader.start()
+    reader.join(0.5)
+    assert reader.is_alive()
+    gate.open()
+    reader.join(60)
+    assert not reader.is_alive() and float(b) == 1
+
+
+def test_python_is_told_from_execution(monkeypatch):
+    """MXNet executes once all steps of the loop's epoch have been pushed.
+
+    A loss that computes in Python counts as the Python thread's time.
+    """
+    X, y = onp.zeros((40, 784), 'float32'), onp.zeros(40, 'int32')
+    batches = load_array((X, y), 2)
+    monkeypatch.setattr(apart.data, 'load_data_fashion_mnist',
+                        lambda batch_size: (batches, batches))
+    loss, losses, opened = ours.compiled_loss(), [], []
+
+    def slow_loss(y_hat, y):
+        end = time.thread_time() + 0.005
+        while time.thread_time() < end:
+            pass
+        losses.append(y_hat.shape)
+        return loss(y_hat, y)
+    monkeypatch.setattr(apart, 'compiled_loss', lambda: slow_loss)
+    open_gate = apart.Gate.open
+    monkeypatch.setattr(apart.Gate, 'open', lambda gate: (
+        opened.append(len(losses)), open_gate(gate)))
+    run, _ = apart.step('mlp_concise', 'concise')
+    seconds = run()['parts']
+    assert losses == [(2, 10)] * 40 and opened == [40]
+    assert min(seconds['Python'], seconds['wall']) >= 0.005
+    assert seconds['execution'] > 0
+
+
+@pytest.mark.parametrize('slug', jobs.SMALL)
+def test_the_steps_of_small_sections_are_counted(slug, monkeypatch):
+    """As many as the sections' own trainings take, in an epoch of each."""
+    counts = Counter()
+    backward = np.ndarray.backward
+    monkeypatch.setattr(np.ndarray, 'backward', lambda l: (
+        counts.update(['steps']), backward(l)))
+    arguments = jobs.small_steps(slug).rivals[0].arguments
+    num_steps = arguments['num_steps'] // arguments['num_epochs']
+    run, _ = apart.small_step(slug, 1, num_steps)
+    seconds = run()['parts']
+    assert counts['steps'] == num_steps
+    assert 0 < seconds['Python'] and 0 < seconds['wall']
+
+
 def test_a_rival_that_fails_is_told_and_the_others_go_on(echo):
     a, b = timing.measure([rival('A', error=True), rival('B')], 2)
     assert a == 'broken' and len(b) == 3
@@ -250,6 +311,7 @@ def test_the_books_code_runs_as_published(monkeypatch):
     monkeypatch.setenv('OMP_NUM_THREADS', '2')
     monkeypatch.setenv('GOMP_SPINCOUNT', '7')
     ours, book = map(timing.start, jobs.chapter().rivals)
+    assert ours['MPLBACKEND'] == book['MPLBACKEND'] == 'agg'
     assert ours['OMP_NUM_THREADS'] == '2' and 'GLUON_MLP_UNTUNED' not in ours
     assert 'OMP_NUM_THREADS' not in book and book['GLUON_MLP_UNTUNED']
     assert ours['GOMP_SPINCOUNT'] == book['GOMP_SPINCOUNT'] == '7'
@@ -265,7 +327,7 @@ def test_a_worker_says_why_it_cannot_run():
 def test_missing_rival_is_listed_and_our_fault_is_raised(monkeypatch):
     """Without PyTorch there is no rival; without us there is no bench."""
     result = made_up()
-    monkeypatch.setattr(command, 'measure', lambda rivals, n: ['no torch'])
+    monkeypatch.setattr(command, 'measure', lambda *args: ['no torch'])
     command.run_job(Job('epoch', 'w', [rival('PyTorch')]), 1, result)
     assert result['missing'] == [{'what': 'w', 'who': 'PyTorch',
                                   'why': 'no torch'}]
@@ -274,7 +336,7 @@ def test_missing_rival_is_listed_and_our_fault_is_raised(monkeypatch):
 
 
 @pytest.mark.parametrize('accuracies', [[0.1, 0.1], [0.7, 0.72],
-                                        [0.99, 1.0], [np.nan, np.nan]])
+                                        [0.99, 1.0], [onp.nan, onp.nan]])
 def test_no_speed_for_a_wrong_result(accuracies):
     """The book has 0.805 after two epochs."""
     replies = [{'seconds': 1, 'accuracy': a, 'peak_mb': 1}
@@ -307,7 +369,7 @@ def test_noise_is_told_from_a_change(new, old, said):
 def test_noise_counts_in_both_runs():
     """Medians 0.25 apart; spreads of 0.2 each say nothing, of 0.1 do."""
     def run(middle, spread):
-        return entry(times=[9, *np.linspace(middle - spread, middle + spread,
+        return entry(times=[9, *onp.linspace(middle - spread, middle + spread,
                                             5)])
     assert report.verdict(run(1, 0.2), run(1.25, 0.2)) == (
         'the same within noise')
@@ -315,10 +377,10 @@ def test_noise_counts_in_both_runs():
 
 
 def test_against_compares_what_both_have(tmp_path, capsys):
-    """By name, rival and size; the settings that changed are told."""
-    old = made_up(entry(), entry(who='book'), entry('threads', x=1),
+    """By name, rival and load; the settings that changed are told."""
+    old = made_up(entry(), entry(who='book'), entry(kind='load', beside=1),
                   numpy='1.23.5', date='then')
-    new = made_up(entry(times=(9, 2, 2, 2)), entry('threads', x=2),
+    new = made_up(entry(times=(9, 2, 2, 2)), entry(kind='load', beside=2),
                   numpy='1.26.4', date='now')
     path = report.write_json(old, tmp_path / 'bench.json')
     assert report.read_json(path) == old
@@ -334,7 +396,7 @@ NULLS = json.dumps(made_up(
     {**entry(), 'times': None, 'median': None, 'q1': None, 'q3': None}))
 
 
-@pytest.mark.parametrize('text', ['', '[]', '{}', '{"schema": 2}', '\xff',
+@pytest.mark.parametrize('text', ['', '[]', '{}', '{"schema": 1}', '\xff',
                                   NULLS])
 def test_no_bench_json(tmp_path, text):
     (tmp_path / 'x.json').write_text(text, 'latin-1')
@@ -342,49 +404,75 @@ def test_no_bench_json(tmp_path, text):
         report.read_json(tmp_path / 'x.json')
 
 
-def test_share_of_the_products():
-    """A step of 10 ms, whose fastest products take 1 ms each: 30%, 50%."""
-    products = [entry(f'product: {name}', who, (9, t, t, t), 'product')
-                for name in report.PRODUCTS
-                for who, t in (('MXNet', 0.001), ('PyTorch', 0.002))]
-    steps = entry('20 steps', times=(9, 0.2, 0.2, 0.2), kind='steps',
-                  section='mlp_concise', steps=20)
-    three, five = report.shares(made_up(steps, *products))
-    assert '3 ms' in three and three.endswith(': 30%')
-    assert '5 ms' in five and five.endswith(': 50%')
-    assert report.shares(made_up(steps)) == []
-
-
 def test_table_compares_each_rival_with_ours(capsys):
-    result = made_up(entry(), entry(who='book', times=(9, 8, 8, 8)))
+    """In the same rounds, as many as both have, and beside the target."""
+    result = made_up(entry(times=(9, 1, 2, 4)),
+                     entry(who=jobs.EAGER, times=(9, 2, 2, 8)),
+                     entry(who=jobs.COMPILED, times=(9, 9, 9, 9)),
+                     entry(who=jobs.BOOK, times=(9, 8)))
     result['missing'].append({'what': 'w', 'who': 'PyTorch', 'why': '[no]'})
     report.print_result(result)
     out = capsys.readouterr().out
-    assert out.count('x as fast') == 1 and '8.00 x as fast' in out
+    assert ('| an epoch of 4.3 | 2 s | PyTorch eager | 2 s | 2.00 (1.50 to '
+            '2.00) | 3 | 1.1, met |') in out
+    assert ("| an epoch of 4.3 | 2 s | the book's MXNet code | 8 s | 8.00 "
+            '(8.00 to 8.00) | 1 | 9, missed |') in out
+    assert out.count('| an epoch of 4.3 |') == 2
     assert 'not timed: w, PyTorch: [no]' in out
 
 
-def test_plots_of_a_sweep_have_log_axes(tmp_path, monkeypatch):
-    """Each size is a tick; one plot a sweep."""
-    drawn = []
-    save = report._save
-    monkeypatch.setattr(report, '_save', lambda name: drawn.append(
-        report.plotting.plt.gcf().axes) or save(name))
-    result = made_up(*(entry('batch size', x=x, times=(9, t, t, t),
-                             kind='sweep')
-                       for x, t in ((16, 4), (256, 2), (4096, 1))))
-    paths = report.draw(result, tmp_path)
-    assert [path.name for path in paths] == ['bench_batch_size.png']
-    for axes in drawn[0]:
-        assert (axes.get_xscale(), axes.get_yscale()) == ('log', 'log')
-        assert list(axes.get_xticks()) == [16, 256, 4096]
-    np.testing.assert_allclose(drawn[0][0].lines[0].get_ydata(),
-                               [40000, 20000, 10000])
+@pytest.mark.parametrize('execution, said', [
+    (0.004, '75% are the products | 3 | 75%, met'),
+    (0.005, '60% are the products | 3 | 75%, missed')])
+def test_share_of_the_products(execution, said):
+    """Three products that take 1 ms each by the faster rival."""
+    products = [entry('product', who, (9, t, t, t), 'product', part=name)
+                for name in tables.PRODUCTS
+                for who, t in (('ours', 0.001), (jobs.EAGER, 0.002))]
+    step = entry('a step of 4.3', times=(9, *[execution] * 3), kind='step',
+                 part='execution')
+    assert f'| 3 ms | {said} |' in tables.page(made_up(step, *products))
+    assert 'are the products' not in tables.page(made_up(step))
 
 
-def test_threads_are_all_powers_of_two_and_all(monkeypatch):
-    monkeypatch.setattr(jobs.compat, 'usable_processors', lambda: 6)
-    assert jobs.thread_counts() == [1, 2, 4, 6]
+@pytest.mark.parametrize('ours, said', [(600, 'met'), (601, 'missed')])
+def test_memory_beside_the_smaller_pytorch(ours, said):
+    result = made_up(entry(peak_mb=ours), entry(who=jobs.EAGER, peak_mb=600),
+                     entry(who=jobs.COMPILED, peak_mb=700))
+    assert (f'{ours} MB | PyTorch eager | 600 MB |  |  | no more, {said} |'
+            in tables.page(result))
+
+
+@pytest.mark.parametrize('seconds, binds', [
+    ({'wall': 3, 'Python': 1, 'execution': 2}, '1 s | 2 s | 3 s | execution'),
+    ({'wall': 3, 'Python': 2, 'execution': 1}, '2 s | 1 s | 3 s | Python'),
+    ({'wall': 3, 'Python': 2}, '2 s |  | 3 s | Python'),
+    ({'wall': 3, 'Python': 1}, '1 s |  | 3 s | execution')])
+def test_what_binds_a_step(seconds, binds):
+    """The longer one; without an execution, Python or the rest."""
+    steps = [entry('a step', times=(9, t), kind='step', part=part)
+             for part, t in seconds.items()]
+    assert f'| a step | {binds} |' in tables.page(made_up(*steps))
+
+
+def test_growth_under_load():
+    """Of each round to the same round alone; --quick has no second one."""
+    loads = [entry(kind='load', beside=n, times=(9, *times))
+             for n, times in enumerate([(1, 2, 4), (2, 2, 8)])]
+    assert ('| ours | 2 s | 2.00 (1.50 to 2.00) times as long |  |'
+            in tables.page(made_up(*loads)))
+
+
+def test_an_image_is_what_the_book_makes_of_it():
+    """Of its PyTorch code: float32 in [0, 1], and the label a number."""
+    pytest.importorskip('torch')
+    from gluon_mlp.bench import torch_book
+    images = onp.random.default_rng(0).integers(
+        0, 256, (3, 28, 28)).astype('uint8')
+    found = torch_book.FashionMNIST(images, onp.array([5, 6, 7], 'uint8'))
+    X, y = found[1]
+    assert (len(found), y, tuple(X.shape)) == (3, 6, (1, 28, 28))
+    onp.testing.assert_array_equal(X[0], images[1].astype('float32') / 255)
 
 
 @pytest.mark.parametrize('args, said', [
@@ -406,16 +494,16 @@ def test_pytorchs_network_is_the_same_function(section, what):
     torch = pytest.importorskip('torch')
     network = jobs.network(section, what)
     del network['lr']
-    net = pytorch._network(torch, **network).eval()
-    X = np.random.default_rng(0).random((5, 784), dtype='float32')
+    net = pytorch.network_of(**network).eval()
+    X = onp.random.default_rng(0).random((5, 784), dtype='float32')
     H, (*params,) = X, (p.detach().numpy() for p in net.parameters())
     for W, b in zip(params[::2], params[1::2]):
-        H = np.maximum(H, 0) @ (W if what == 'scratch' else W.T) + b
+        H = onp.maximum(H, 0) @ (W if what == 'scratch' else W.T) + b
     with torch.no_grad():
         y_hat = net(torch.tensor(X)).numpy()
         dropped = net.train()(torch.tensor(X)).numpy()
-    np.testing.assert_allclose(y_hat, H, rtol=1e-4, atol=1e-6)
-    assert (np.abs(dropped - y_hat).max() > 1e-4) == (section == 'dropout')
+    onp.testing.assert_allclose(y_hat, H, rtol=1e-4, atol=1e-6)
+    assert (onp.abs(dropped - y_hat).max() > 1e-4) == (section == 'dropout')
 
 
 def test_schema_is_unchanged_by_a_round_trip(tmp_path):

@@ -49,9 +49,9 @@ ALLOWED = {
 UPSTAIRS = {'gluon_mlp.run.checkpoint', 'gluon_mlp.run.workers',
             'gluon_mlp.run.launch'}
 # The book's own code. Its package looks for GPUs when it is imported.
-BOOKS = {name for name in FILES if name.endswith('.book')}
+BOOKS = {name for name in FILES if name.endswith('book')}
 # Distributions whose name is not that of what they bring.
-DISTRIBUTIONS = {'cpuinfo': 'py-cpuinfo'}
+DISTRIBUTIONS = {'PIL': 'pillow', 'cpuinfo': 'py-cpuinfo'}
 
 
 @cache

@@ -21,14 +21,14 @@ ACCURACY_TOLERANCE = 0.06
 
 
 def bench(section, device, repeats, quick, folder, against=None):
-    """Time `section`, or all if None; write bench.json and the plots.
+    """Time `section`, or all if None; write bench.json and the tables.
 
     Raises `BenchError` if an accuracy is not what it should be.
     """
     started = time.perf_counter()
     old = report.read_json(against) if against else None
     fashion_mnist.load()  # fetched once, before the rivals read it
-    result = {'schema': 1, 'about': about(device, repeats, quick),
+    result = {'schema': 2, 'about': about(device, repeats, quick),
               'results': [], 'missing': []}
     jobs = jobs_of(section, device, quick)
     for job in tqdm(jobs, 'bench', leave=False, disable=None):
@@ -36,7 +36,7 @@ def bench(section, device, repeats, quick, folder, against=None):
     result['about']['seconds'] = round(time.perf_counter() - started)
     try:  # the table is not lost to a full disk, nor bench.json to a pipe
         paths = [report.write_json(result, folder / 'bench.json'),
-                 *report.draw(result, folder)]
+                 report.write_tables(result, folder / 'table.md')]
     finally:
         report.print_result(result)
     print('\n'.join(f'written: {path}' for path in paths))
@@ -67,22 +67,22 @@ def about(device, repeats, quick):
 
 def run_job(job, repeats, result):
     """Time the rivals of `job` in turn, and add the entries to `result`."""
-    for rival, replies in zip(job.rivals, measure(job.rivals, repeats)):
-        if isinstance(replies, str):
-            if rival.who in ('ours', 'MXNet'):
-                raise BenchError(f'{job.what}, {rival.who}: {replies}')
+    timed = measure(job.rivals, repeats, job.loads)
+    for rival, replies in zip(job.rivals, timed):
+        if not isinstance(replies, str):
+            result['results'] += rows(job, rival, replies)
+        elif rival.who == 'ours':
+            raise BenchError(f'{job.what}, ours: {replies}')
+        else:
             result['missing'].append(
                 {'what': job.what, 'who': rival.who, 'why': replies})
-        else:
-            result['results'] += rows(job, rival, replies)
 
 
 def rows(job, rival, replies):
     """The entries of bench.json for the replies of one rival."""
     if 'parts' in replies[0]:  # the rival has timed each of them
-        return [row(job._replace(what=f'{job.what}: {part}',
-                                 flop=job.part_flop.get(part)), rival.who,
-                    [reply['parts'][part] for reply in replies])
+        return [row(job, rival.who, [reply['parts'][part]
+                                     for reply in replies], part=part)
                 for part in replies[0]['parts']]
     seconds = [reply['seconds'] for reply in replies]
     if not rival.warm_up:
@@ -91,20 +91,17 @@ def rows(job, rival, replies):
     if len(job.test_acc):
         accuracies = [reply['accuracy'] for reply in replies]
         check_accuracy(f'{job.what}, {rival.who}', accuracies, job.test_acc)
-    return [row(job, rival.who, seconds, accuracies,
-                max(reply['peak_mb'] for reply in replies))]
+    return [row(job, rival.who, seconds[i::len(job.loads)], beside=load,
+                accuracy=accuracies,
+                peak_mb=max(reply['peak_mb'] for reply in replies))
+            for i, load in enumerate(job.loads)]
 
 
-def row(job, who, seconds, accuracies=None, peak_mb=None):
-    """One entry: the times, and the speeds that follow from them."""
-    entry = {'kind': job.kind, 'section': job.section, 'what': job.what,
-             'who': who, 'x': job.x, **summary(seconds),
-             'images': job.images, 'steps': job.steps, 'flop': job.flop,
-             'peak_mb': peak_mb, 'accuracy': accuracies}
-    median = entry['median']
-    entry['images_per_s'] = job.images and job.images / median
-    entry['gflop_per_s'] = job.flop and job.flop / 1e9 / median
-    return entry
+def row(job, who, seconds, part=None, beside=0, accuracy=None, peak_mb=None):
+    """One entry of bench.json."""
+    return {'kind': job.kind, 'section': job.section, 'what': job.what,
+            'part': part, 'who': who, 'beside': beside, **summary(seconds),
+            'peak_mb': peak_mb, 'accuracy': accuracy}
 
 
 def check_accuracy(name, accuracies, published):

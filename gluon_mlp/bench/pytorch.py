@@ -32,19 +32,20 @@ def _torch(device):
 def epoch(network, batch_size, compiled, device='cpu'):
     """One epoch, training and evaluation; gives the test accuracy.
 
-    `network` has the arguments of `_network`, and `lr`.
+    `network` has the arguments of `network_of`, and `lr`.
     """
     torch, place, wait = _torch(device)
     found = fashion_mnist.load()
-    X, X_test = (torch.tensor(images.reshape(-1, 784), device=place)
+    # On the CPU they share the memory of NumPy's arrays.
+    X, X_test = (torch.from_numpy(images.reshape(-1, 784)).to(place)
                  for images in (found.train_images, found.test_images))
-    y, y_test = (torch.tensor(labels, device=place).long()
+    y, y_test = (torch.from_numpy(labels).to(place).long()
                  for labels in (found.train_labels, found.test_labels))
     net, train = _trainer(torch, compiled, place, **network)
 
     def run():
         order = torch.tensor(np.random.permutation(len(X)), device=place)
-        train([X, y], order.split(batch_size))
+        train(X, y, order.split(batch_size))
         with torch.no_grad():
             net.eval()
             correct = sum((net(a).argmax(1) == b).sum() for a, b in zip(
@@ -53,25 +54,9 @@ def epoch(network, batch_size, compiled, device='cpu'):
     return run, wait
 
 
-def step(network, batch_size, compiled, num_batches, device='cpu'):
-    """The loop over `num_batches` batches, which exist before it starts."""
-    torch, place, wait = _torch(device)
-    images = fashion_mnist.load()
-    X = torch.tensor(images.train_images.reshape(-1, 784))
-    y = torch.tensor(images.train_labels).long()
-    batches = [(a.clone().to(place), b.clone().to(place)) for a, b in list(
-        zip(X.split(batch_size), y.split(batch_size)))[:num_batches]]
-    _, train = _trainer(torch, compiled, place, **network)
-
-    def run():
-        train(None, batches)
-        return {}
-    return run, wait
-
-
 def _trainer(torch, compiled, place, lr, **network):
     """The network, and a function that trains it on batches."""
-    net = _network(torch, **network).to(place)
+    net = network_of(**network).to(place)
     optimizer = torch.optim.SGD(net.parameters(), lr, fused=True)
 
     def forward(X, y):
@@ -82,12 +67,11 @@ def _trainer(torch, compiled, place, lr, **network):
     if compiled:
         forward = torch.compile(forward, dynamic=False)
 
-    def train(arrays, batches):
+    def train(X, y, batches):
         net.train()
         sums = []
         for batch in batches:
-            X, y = (a[batch] for a in arrays) if arrays else batch
-            l, *statistics = forward(X, y)
+            l, *statistics = forward(X[batch], y[batch])
             optimizer.zero_grad()
             l.backward()
             optimizer.step()
@@ -96,25 +80,27 @@ def _trainer(torch, compiled, place, lr, **network):
     return net, train
 
 
-def _network(torch, sizes, dropouts, scratch):
+def network_of(sizes, dropouts, scratch):
     """A network of the chapter: of layers, or of operations on parameters.
 
     `dropouts` is empty, or has a probability for each hidden layer.
     """
-    nn = torch.nn
+    from torch import nn
     layers = [nn.Linear(*size) for size in zip(sizes, sizes[1:])]
     for layer in layers:
         nn.init.normal_(layer.weight, std=0.01)
         nn.init.zeros_(layer.bias)
     if scratch:
-        return _scratch(torch, layers, dropouts)
+        return _scratch(layers, dropouts)
     modules = [layers[0]]
     for i, layer in enumerate(layers[1:]):
         modules += [nn.ReLU(), *map(nn.Dropout, dropouts[i:i + 1]), layer]
     return nn.Sequential(*modules)
 
 
-def _scratch(torch, layers, dropouts):
+def _scratch(layers, dropouts):
+    import torch
+
     class Net(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -139,10 +125,10 @@ def products(shapes, num_repeats, device='cpu'):
     """The products of `ours.products`, in PyTorch."""
     torch, place, wait = _torch(device)
     pairs = {}
-    for name, (m, k, n, ta, tb) in shapes.items():
-        A = torch.randn((k, m) if ta else (m, k), device=place)
-        B = torch.randn((n, k) if tb else (k, n), device=place)
-        pairs[name] = A.T if ta else A, B.T if tb else B
+    for name, (m, k, n, transposed) in shapes.items():
+        A = torch.randn((k, m) if transposed else (m, k), device=place)
+        B = torch.randn((k, n), device=place)
+        pairs[name] = A.T if transposed else A, B
 
     def run():
         return {'parts': {name: _product_seconds(torch, A, B, num_repeats,

@@ -8,8 +8,9 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,14 @@ import psutil
 from ..errors import ChapterError
 from ..machine import compat
 
+BUSY = '''
+import os, sys, threading
+threading.Thread(target=lambda: sys.stdin.read() or os._exit(0)).start()
+print(flush=True)
+while True:
+    pass
+'''
+
 
 class Rival(NamedTuple):
     """A function of this package to time, in its own process."""
@@ -25,7 +34,6 @@ class Rival(NamedTuple):
     function: str           # 'module:name'
     arguments: dict
     repeats: int = None     # fewer than the others, for a slow one
-    threads: int = None     # or else as many as `compat` chooses
     warm_up: bool = True    # whether a first call is not counted
     untuned: bool = False   # whether MXNet keeps its own settings
 
@@ -34,11 +42,12 @@ class BenchError(ChapterError):
     """A rival fails, or its result is wrong, so its speed means nothing."""
 
 
-def measure(rivals, repeats):
+def measure(rivals, repeats, loads=(0,)):
     """Time `rivals` in turn, `repeats` times after the warm-up.
 
-    Returns the replies of each rival, the warm-up's first, or the text that
-    says why it could not run.
+    Each turn has a round beside as many busy processes as each of `loads`
+    says. Returns the replies of each rival, the warm-up's first, or the text
+    that says why it could not run.
     """
     with ExitStack() as stack:
         processes = []
@@ -46,16 +55,34 @@ def measure(rivals, repeats):
             processes.append(stack.enter_context(start(rival)))
             stack.push(partial(_kill_if_stopped, processes[-1]))
         replies = [[ask(process)] for process in processes]  # one by one
-        for turn in range(1 + repeats):
-            for rival, process, got in zip(rivals, processes, replies):
-                if 'error' not in got[-1] and turn < rival.warm_up + min(
-                        rival.repeats or repeats, repeats):
-                    got.append(ask(process))
+        for turn, load in product(range(1 + repeats), loads):
+            with busy(load):
+                for rival, process, got in zip(rivals, processes, replies):
+                    if 'error' not in got[-1] and turn < rival.warm_up + min(
+                            rival.repeats or repeats, repeats):
+                        got.append(ask(process))
         for process in processes:
             with suppress(BrokenPipeError):  # it has died
                 process.stdin.close()
     return [got[-1]['error'] if 'error' in got[-1] else got[1:]
             for got in replies]
+
+
+@contextmanager
+def busy(n):
+    """Let `n` processes compute for as long as a `with` lasts.
+
+    They end with this process, too, however that ends.
+    """
+    with ExitStack() as stack:
+        for _ in range(n):
+            process = stack.enter_context(subprocess.Popen(
+                [sys.executable, '-c', BUSY], text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL))
+            stack.callback(process.kill)
+            process.stdout.readline()  # it has begun
+        yield
 
 
 def _kill_if_stopped(process, error, *_):
@@ -74,9 +101,7 @@ def start(rival):
     env = dict(os.environ)
     if rival.untuned:
         env = {**compat.users_environment(), compat.UNTUNED: '1'}
-    if rival.threads:
-        env.pop('MXNET_OMP_MAX_THREADS', None)
-        env['OMP_NUM_THREADS'] = str(rival.threads)
+    env['MPLBACKEND'] = 'agg'  # 4.4 and 4.5 plot, and no window shall open
     return subprocess.Popen(
         [sys.executable, '-m', 'gluon_mlp.bench.serve', rival.function,
          json.dumps(rival.arguments)], env=env, text=True,
