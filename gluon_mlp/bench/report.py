@@ -74,7 +74,7 @@ def title(r):
     words = r['what'] + (f': {r["part"]}' if r['part'] else '')
     if r['kind'] != 'load':
         return words
-    return f'{words}, beside {r["beside"]} busy processes'
+    return f'{words}, busy processes: {r["beside"]}'
 
 
 def print_against(new, old):

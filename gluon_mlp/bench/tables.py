@@ -38,7 +38,7 @@ def _table(head, rows):
     if not rows:
         return None
     columns = head.count('|') + 1
-    lines = [head, '---|' * (columns - 1) + '---',
+    lines = [head, ' | '.join(['---'] * columns),
              *(' | '.join(row) for row in rows)]
     return '\n'.join(f'| {line} |' for line in lines)
 
