@@ -17,25 +17,35 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None,
 def compare(
         section: Annotated[Optional[str], typer.Option(
             help='Only this one, by its number or slug.')] = None,
+        printing: Annotated[Optional[str], typer.Option(
+            metavar='NAME|JSON', show_default='all three',
+            help="The book's printing to compare with, by its name or as a "
+            'file.')] = None,
         runs: Annotated[Optional[int], typer.Option(
-            min=3, show_default='8, or 3 with --quick',
+            min=3, max=100, show_default='12, or 3 with --quick',
             help='Shuffles for what depends on them.')] = None,
         quick: Annotated[bool, typer.Option(
-            '--quick',
-            help='Fewer epochs and shuffles, so wide intervals.')] = False,
+            '--quick', help='Fewer epochs and shuffles: it tells gross '
+            'errors only.')] = False,
+        verbose: Annotated[bool, typer.Option(
+            '--verbose', help='Also the quantities that agree.')] = False,
         report: Annotated[Path, typer.Option(
             metavar='DIR', file_okay=False, writable=True,
             help='Folder for the report.')] = Path('report')):
     """Compare every number that the book published with ours."""
     import matplotlib
     matplotlib.use('agg')
-    from .compare import published
+    from .compare import printings, quantities
+    from .compare.command import QUICK_RUNS, RUNS
     from .compare.command import compare as run
     if section:
-        section = _slug(section, published.sections(),
+        section = _slug(section, quantities.sections(),
                         'has no published numbers')
+    chosen = [printings.load(name) for name in (
+        [printing] if printing else printings.NAMES)]
     check_folder(report)
-    return run(section, runs or (3 if quick else 8), quick, report)
+    return run(section, runs or (QUICK_RUNS if quick else RUNS), quick,
+               chosen, verbose, report)
 
 
 def _slug(name, slugs, otherwise):
@@ -80,7 +90,7 @@ def bench(
     """Time 4.2, 4.3 and 4.6 beside the book's loop and PyTorch."""
     from .bench.command import bench as run
     from .bench.jobs import CHAPTER
-    from .compare.published import FASHION_MNIST
+    from .compare.quantities import FASHION_MNIST
     if section not in (None, CHAPTER):
         section = _slug(section, [*FASHION_MNIST, CHAPTER], 'is not timed')
     if section == CHAPTER and device == 'gpu':

@@ -27,3 +27,10 @@ class FolderError(ChapterError):
 
 class NonFiniteLossError(ChapterError):
     """Training has diverged: the loss is no longer a finite number."""
+
+
+def in_a_line(error):
+    """What to tell of an `error` in one line."""
+    if isinstance(error, ChapterError):
+        return ' '.join(str(error).split())
+    return f'{type(error).__name__}: {error}'.strip().splitlines()[0]

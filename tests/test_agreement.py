@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gluon_mlp.compare import agreement, printings, recorded, reproduce
 from gluon_mlp.compare.agreement import FALSE_ALARM, POWER, Sample, measures
-from gluon_mlp.compare.published import Quantity
+from gluon_mlp.compare.quantities import Quantity
 from gluon_mlp.compare.statistics import (
     NOTHING,
     difference_at_equal_x,

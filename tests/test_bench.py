@@ -26,7 +26,7 @@ from gluon_mlp.bench import (
     timing,
 )
 from gluon_mlp.bench.jobs import Job
-from gluon_mlp.compare.published import FASHION_MNIST
+from gluon_mlp.compare.quantities import FASHION_MNIST
 from gluon_mlp.d2l.data import load_array
 from gluon_mlp.errors import ChapterError
 from mxnet import np, npx

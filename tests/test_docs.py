@@ -12,7 +12,7 @@ import typer
 from conftest import ROOT
 from gluon_mlp import experiment
 from gluon_mlp.__main__ import app
-from gluon_mlp.compare.published import quantities
+from gluon_mlp.compare import printings
 from gluon_mlp.run import options
 from gluon_mlp.sections import SECTIONS
 from mxnet import autograd, gluon, np
@@ -289,7 +289,10 @@ def test_python_code_trains(code, tmp_path, monkeypatch, real_data):
 def test_the_books_numbers_in_the_contents_are_those_it_published():
     wrong = []
     for (_, _, book, _), section in zip(tables(README)[0][2:], SECTIONS):
-        published = [abs(value) for quantity in quantities(section.slug)
+        published = [abs(value)
+                     for name in printings.NAMES
+                     for quantity in printings.load(name).quantities(
+                         section.slug)
                      for value in quantity.values.ravel()]
         for text in re.findall(DECIMAL, book):
             rounded = 0.51 * 10.0 ** -len(text.partition('.')[2])

@@ -24,6 +24,7 @@ from gluon_mlp.bench import command as bench
 from gluon_mlp.bench import report as bench_report
 from gluon_mlp.bench.jobs import Job
 from gluon_mlp.compare import command as compare
+from gluon_mlp.compare import printings
 from gluon_mlp.d2l import fashion_mnist, training
 from gluon_mlp.d2l.data import load_array
 from gluon_mlp.errors import DataError, FolderError
@@ -303,8 +304,11 @@ def test_compare_prints_its_table_where_the_report_cannot_be_kept(
     """The folder is gone after the comparison: its table is not lost."""
     (tmp_path / 'report').write_text('a file, by now')
     with pytest.raises(OSError, match='report'):
-        compare.compare('mlp', 3, True, tmp_path / 'report')
-    assert 'total: 229 of 229 reproduced' in capsys.readouterr().out
+        compare.compare('mlp', 3, True, [printings.load('en-2021-03-19')],
+                        False, tmp_path / 'report')
+    assert [line.split()[:4] for line in capsys.readouterr().out.splitlines()
+            if 'agrees' in line] == [['4.1', 'mlp', 'agrees', '229'],
+                                     ['all', 'agrees', '229', '229']]
 
 
 def test_bench_prints_its_table_where_the_files_cannot_be_kept(
@@ -661,7 +665,8 @@ def test_a_stopped_tool_says_so_in_a_line(real_data, tmp_path, command, how):
     process.send_signal(how)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (128 + how, 'interrupted\n')
-    assert out == '' or out.startswith('Fashion-MNIST, edition of ')
+    assert out == '' or out.startswith(('Fashion-MNIST, edition of ',
+                                        'printing '))
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from gluon_mlp.compare import printings, published
+from gluon_mlp.compare import printings, quantities
 from gluon_mlp.errors import DataError
 from numpy.testing import assert_array_equal
 
@@ -26,8 +26,8 @@ def whats(quantities):
 
 @pytest.mark.parametrize('name', printings.NAMES)
 def test_each_printing_has_1307_numbers(name):
-    quantities = printings.load(name).quantities()
-    assert sum(q.count for q in quantities) == 1307
+    found = printings.load(name).quantities()
+    assert sum(q.count for q in found) == 1307
 
 
 @pytest.mark.parametrize('name', printings.NAMES)
@@ -41,9 +41,9 @@ def test_the_printings_lack_the_same_numbers():
     """They are the points outside the figures' axes."""
     first, *others = (printings.load(name).quantities()
                       for name in printings.NAMES)
-    for quantities in others:
-        assert whats(quantities) == whats(first)
-        for q, q_first in zip(quantities, first):
+    for other in others:
+        assert whats(other) == whats(first)
+        for q, q_first in zip(other, first):
             assert_array_equal(np.isnan(q.values), np.isnan(q_first.values))
 
 
@@ -53,25 +53,12 @@ def test_what_does_not_depend_on_the_shuffle_agrees_between_them():
                       for name in printings.NAMES)
     exact = [q for q in first if q.kind == 'exact']
     assert len(exact) == 19
-    for quantities in others:
-        for q, q_first in zip(quantities, first):
+    for other in others:
+        for q, q_first in zip(other, first):
             if q.kind == 'exact':
                 allowed = (2e-5 * abs(q.values) if 'product' in q.what
                            else q.tolerance + q_first.tolerance)
                 assert (abs(q.values - q_first.values) <= allowed).all()
-
-
-def test_the_printing_of_january_2022_is_what_compare_has_used():
-    before = published.quantities()
-    now = printings.load('zh-2022-01-14').quantities()
-    assert len(now) == len(before) == 60
-    for q, q_before in zip(now, before):
-        assert q.values.tobytes() == q_before.values.tobytes()
-        assert ([getattr(q, name) for name in (
-            'section', 'what', 'kind', 'digits', 'x', 'axis', 'span')] == [
-                getattr(q_before, name) for name in (
-                    'section', 'what', 'kind', 'digits', 'x', 'axis',
-                    'span')])
 
 
 def test_the_first_epochs_are_those_of_all():
@@ -91,8 +78,8 @@ def test_a_printing_says_where_it_comes_from(name):
 
 
 def test_every_kind_digits_and_axis_is_explained():
-    about = printings.about()
-    entries = [e for es in printings.described().values() for e in es]
+    about = quantities.about()
+    entries = [e for es in quantities.described().values() for e in es]
     assert {e['kind'] for e in entries} == set(about['kind'])
     assert {e['digits'] for e in entries} == set(about['digits'])
     assert all(('x' in e) != ('shape' in e) for e in entries)
@@ -125,7 +112,7 @@ def test_a_file_of_the_same_form_is_a_printing(own):
 
 @pytest.mark.parametrize('name', printings.NAMES)
 def test_the_books_files_have_that_form(own, name):
-    path = printings.FOLDER / 'printings' / f'{name}.json'
+    path = printings.FOLDER / f'{name}.json'
     printing = own(path.read_text('utf-8'))
     for q, q_book in zip(printing.quantities(),
                          printings.load(name).quantities()):

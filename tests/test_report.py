@@ -4,50 +4,67 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from gluon_mlp.compare import document, figures, page, published
-from gluon_mlp.compare.rows import (
-    Comparison,
-    Control,
-    Row,
-    SourceText,
-    compare_exact,
-    compare_runs,
+from gluon_mlp.compare import (
+    command,
+    document,
+    figures,
+    page,
+    printings,
+    quantities,
+    recorded,
 )
+from gluon_mlp.compare.quantities import Quantity
+from gluon_mlp.compare.rows import Comparison, Control, Row, SourceText
+from gluon_mlp.d2l import fashion_mnist
+from gluon_mlp.errors import DataError
 
 NOT_COMPARED = ('kaggle_house_price',)  # as where its data cannot be had
-DIFFERS = ('dropout', 'concise/test_acc')
-BY_EDITION = ('mlp_scratch', 'test_acc')
+DIFFERS = ('mlp_scratch', 'test_acc')
 LABEL = 'script <script>alert("&")</script>'
+BOOKS = [printings.load(name) for name in printings.NAMES]
 
 
-def made_up_row(quantity, rng):
-    """A row of eight runs around the book's, or of none."""
-    q = quantity
-    if q.section in NOT_COMPARED:
-        nan = np.full_like(q.values, np.nan)
-        return Row(q, nan, nan, 0, nan)
-    book = np.where(np.isfinite(q.values), q.values, 1.0)
-    runs = np.repeat(book[None], 8, axis=0)
-    if q.kind != 'exact':
-        noise = rng.normal(0, 0.003, (8, *book.shape))
-        noise -= noise.mean(axis=0)  # so that each verdict is certain
-        runs = runs * np.exp(noise)
-    runs += {DIFFERS: 0.1, BY_EDITION: 0.022}.get((q.section, q.what), 0)
-    if q.kind == 'exact':
-        return compare_exact(q, runs[0])
-    return compare_runs(q, runs, q.count, '2017-08-31')
+def made_up_run(section, rng, i):
+    """A run of ours that is like a printing; one curve is not."""
+    run = {}
+    for q in BOOKS[0].quantities(section):
+        noise = rng.normal(0, 0.003 * (q.kind != 'exact'), q.values.shape)
+        run[q.what] = (recorded.curves(section, q.what)[i]
+                       if q.kind == 'statistical'
+                       else q.values * np.exp(noise))
+        run[q.what] = run[q.what] + 0.1 * ((section, q.what) == DIFFERS)
+    return run
+
+
+def made_up_rows(section, rng):
+    if section in NOT_COMPARED:
+        runs = iter_and_raise()
+    else:
+        runs = [made_up_run(section, rng, i) for i in range(3)]
+    return command.compare_section(section, runs, BOOKS)
+
+
+def iter_and_raise():
+    raise DataError('no files')
+    yield
 
 
 @pytest.fixture(scope='module')
 def comparison():
-    """All published numbers: some reproduced, some not, some not compared."""
-    rng = np.random.default_rng(0)
+    """All published numbers: most agree, some differ or are not compared."""
+    rng, patch = np.random.default_rng(0), pytest.MonkeyPatch()
+    patch.setattr(fashion_mnist, 'load', lambda: SimpleNamespace(
+        edition='2017-08-31'))
+    rows = [row for section in quantities.sections()
+            for row in made_up_rows(section, rng)]
+    patch.undo()
     return Comparison(
-        [made_up_row(q, rng) for q in published.quantities()],
+        rows,
         [Control('mlp_scratch', 'scratch', 2, 2e-7, 3e-6, 1e-5),
          Control('dropout', 'concise', 2, 2e-3, 3e-6, 1e-5),
          Control('mlp_concise', '', None, np.nan, np.nan, 1e-5, LABEL)],
@@ -55,7 +72,8 @@ def comparison():
                     rng.normal(14.1, 0.7, 20)),
          SourceText('norm of w, wd=3', 0.3454631567001343,
                     rng.normal(0.7, 0.03, 20))],
-        {'machine': 'made up, 2 cores', 'label': LABEL})
+        {'machine': 'made up, 2 cores', 'label': LABEL},
+        {book.name: book.about for book in BOOKS})
 
 
 @pytest.fixture(scope='module')
@@ -84,76 +102,57 @@ def verdicts(html, slug):
             for row in table.split('</tr>') if '<tr><td>' in row}
 
 
-def test_total_at_the_top_is_the_sum_of_the_verdicts(html, comparison):
-    """The first paragraph's counts are those of the rows, recounted."""
-    by_edition = sum(int(r.by_edition.sum()) for r in comparison.rows)
-    strict = sum(int(r.reproduced.sum()) for r in comparison.rows)
-    assert by_edition == 10  # the curve that was shifted by 0.022
+def test_the_verdict_and_the_counts_are_at_the_top(html, comparison):
     text = re.sub(r'\s+', ' ', html.split('class="total">')[1])
-    assert text.startswith(f'<strong>{strict + 10:,}</strong> of 1,307 '
-                           'published numbers reproduced, 10 of these only '
-                           'given the edition')
-    assert 'Not compared, and counted as not reproduced: ' in text
+    assert text.startswith('<strong>differs</strong>')
+    for counts in comparison.counts().values():
+        assert f'{counts.within:,} of 1,307' in text
 
 
 def test_each_row_has_its_verdict(html):
     """The made-up differences come out as the verdict that they are."""
-    assert verdicts(html, 'dropout')['concise/test_acc'] == 'differs'
-    assert verdicts(html, 'dropout')['concise/train_acc'] == 'reproduced'
-    assert verdicts(html, 'mlp_scratch')['test_acc'] == 'given the edition'
+    assert verdicts(html, 'mlp_scratch')['test_acc'] == 'differs'
+    assert verdicts(html, 'mlp_scratch')['train_acc'] == 'agrees'
     for slug in NOT_COMPARED:
         assert set(verdicts(html, slug).values()) == {'not compared'}
-    for slug in published.sections():
+    for slug in quantities.sections():
         assert list(verdicts(html, slug)) == [
-            q.what for q in published.quantities(slug)]
+            q.what for q in BOOKS[0].quantities(slug)]
 
 
-def test_a_row_shows_book_ours_difference_and_allowed(comparison, html):
+def test_a_row_shows_book_and_ours(comparison, html):
     """A printed value's row has the book's digits and our spread."""
     row = next(r for r in comparison.rows
                if r.quantity.what == 'scratch_lambd_3/l2_norm_of_w')
     cells = page._cells(row)
-    assert cells['book'] == '0.38249096'
+    assert cells['book'] == '0.38248694'
     mean, std = cells['ours'].split(' ± ')
     assert np.float32(mean) == np.float32(row.ours)
     assert float(std) == pytest.approx(row.std, rel=0.05)
-    assert float(cells['difference']) == pytest.approx(
-        row.ours - 0.38249096, rel=0.05)
     assert f'<td>{cells["book"]}</td>' in html
-
-
-def test_a_curve_states_its_largest_difference_and_its_count():
-    """0.5 and 3 times what is allowed, and one unknown: 3; 1 of 2."""
-    q = published.Quantity('mlp', 'c', 'converged', 'curve',
-                           np.array([1.0, 2.0, np.nan]), [1, 2, 3])
-    row = Row(q, np.array([1.05, 2.3, 9.0]), np.full(3, 0.1), 8,
-              np.full(3, 0.1))
-    cells = page._cells(row)
-    assert cells['difference'] == '3 × allowed'
-    assert cells['count'] == '1 of 2' and cells['book'] == '1 … 2'
 
 
 def test_a_diverged_curve_is_shown_as_such():
     """Ours is no number: nothing is hidden, and the figure is drawn."""
-    q = published.Quantity('mlp', 'c', 'converged', 'curve',
-                           np.array([1.0, 2.0]), [1, 2], 'log')
-    row = Row(q, np.array([1.0, np.nan]), np.array([0.1, np.nan]), 8,
-              np.array([0.1, np.nan]))
+    q = Quantity('mlp', 'c', 'converged', 'curve', np.array([1.0, 2.0]),
+                 [1, 2], 'log')
+    row = Row({'book': q}, np.array([[1.0, np.nan]]),
+              reason='ours is not a number')
     cells = page._cells(row)
     assert cells['verdict'] == 'differs'
-    assert cells['difference'] == 'ours is not a number'
-    assert figures.of_section([row])[0]['caption'] == 'c 1 of 2'
+    assert cells['reason'] == 'ours is not a number'
+    assert figures.of_section([row])[0]['caption'] == 'c: differs'
 
 
 def test_every_published_curve_is_in_one_figure(comparison, html):
     """17 figures of 4.1 to 4.6 hold each curve once; 2 histograms."""
     names = {s: figures.by_figure(comparison.rows_of(s))
-             for s in published.sections()}
-    assert [len(names[s]) for s in published.sections()] == [
+             for s in quantities.sections()}
+    assert [len(names[s]) for s in quantities.sections()] == [
         6, 1, 1, 3, 4, 2, 1, 2]
     drawn = [r for figures in names.values() for group in figures.values()
              for r in group]
-    assert len(drawn) == sum(q.x is not None for q in published.quantities())
+    assert len(drawn) == sum(q.x is not None for q in BOOKS[0].quantities())
     assert [r.quantity.what for r in names['underfit_overfit']['normal']] == [
         'normal/train_loss', 'normal/test_loss']
     # But for 4.10's, and with the source text's.
@@ -162,29 +161,20 @@ def test_every_published_curve_is_in_one_figure(comparison, html):
 
 def test_a_figure_has_the_axis_of_the_book_and_both_curves(comparison):
     """Above ours and the book's numbers; below, the difference."""
-    rows = [replace(r, ours=1.25 * r.ours) for r in comparison.rows
+    rows = [replace(r, runs=r.runs * 0 + 0.8 * r.quantity.values)
+            for r in comparison.rows
             if r.quantity.what.startswith('normal/')
             and r.quantity.x is not None]
     above, *below = figures.draw_curves(rows).axes
     assert above.get_yscale() == 'log' and len(below) == 2
-    ours, book = above.lines[:2]
+    ours, *books = above.lines[:4]
     np.testing.assert_array_equal(ours.get_ydata(), rows[0].ours)
-    np.testing.assert_array_equal(book.get_ydata(), rows[0].quantity.values)
-    np.testing.assert_allclose(below[1].lines[-1].get_ydata(), 0.25)
+    for line, q in zip(books, rows[0].printings.values()):
+        np.testing.assert_array_equal(line.get_ydata(), q.values)
+    np.testing.assert_allclose(below[1].lines[-3].get_ydata(), 0.25)
     assert [t.get_text() for t in above.figure.legends[0].get_texts()] == [
         'train loss, ours', 'train loss, book', 'test loss, ours',
         'test loss, book']
-
-
-def test_the_editions_shift_is_a_band_of_its_own(comparison):
-    """Two bands where the edition shifts a curve, one where it does not."""
-    rows = [r for r in comparison.rows if r.quantity.section == 'mlp_scratch']
-    _, loss, train_acc, test_acc = figures.draw_curves(rows).axes
-    assert [len(a.collections) for a in (loss, train_acc, test_acc)] == [
-        2, 1, 2]
-    outer, inner = (c.get_paths()[0].vertices[:, 1].max()
-                    for c in test_acc.collections)
-    assert outer - inner == pytest.approx(rows[2].shift)
 
 
 def test_images_are_whole_svg_files_in_the_page(html):
@@ -195,17 +185,17 @@ def test_images_are_whole_svg_files_in_the_page(html):
         root = ElementTree.fromstring(base64.b64decode(image))
         assert root.tag == '{http://www.w3.org/2000/svg}svg'
     assert set(re.findall(r'href="([^"]{,9})', html)) == {
-        '#' + slug[:8] for slug in published.sections()}
+        '#' + slug[:8] for slug in quantities.sections()}
 
 
 def test_every_number_is_in_the_page(comparison, html):
     """A section's unfolded tables have a line for each of its numbers."""
-    for slug in published.sections():
+    for slug in quantities.sections():
         section = html.split(f'<h2 id="{slug}">')[1].split('<h2')[0]
         lines = section.partition('<details><summary>Every')[2].count(
             '<tr><td class="number">')
         assert lines == (0 if slug in NOT_COMPARED else sum(
-            q.values.size for q in published.quantities(slug)
+            q.values.size for q in BOOKS[0].quantities(slug)
             if q.values.size > 1))
 
 
@@ -238,40 +228,48 @@ def test_controls_and_source_text_have_verdicts(html):
 
 def test_json_has_the_documented_keys(parsed):
     """The schema of the docstring, key by key."""
-    assert parsed['schema'] == 2
-    assert list(parsed) == ['schema', 'about', 'published', 'total',
-                              'sections', 'rows', 'controls', 'source_text']
-    assert list(parsed['total']) == ['numbers', 'reproduced', 'by_edition',
-                                       'not_compared']
+    assert parsed['schema'] == 3
+    assert list(parsed) == [
+        'schema', 'about', 'printings', 'words', 'verdict', 'exit_code',
+        'sections', 'rows', 'offsets', 'controls', 'source_text', 'known']
     for name, keys in (
-            ('sections', 'section numbers reproduced by_edition'),
-            ('rows', 'section what kind digits axis runs verdict x book ours '
-                     'std allowed shift reproduced by_edition'),
+            ('sections', 'section verdict counts'),
+            ('rows', 'section what kind digits axis verdict reason x number '
+                     'ours std low high book within tests'),
             ('controls', 'section what num_epochs history weights allowed '
                          'reason agrees'),
-            ('source_text', 'what text draws agrees')):
+            ('source_text', 'what text draws agrees'),
+            ('known', 'printing section what x value reason')):
+        assert parsed[name]
         for entry in parsed[name]:
             assert list(entry) == keys.split()
+            assert f'`{list(entry)[-1]}`' in document.__doc__
     assert parsed['about']['label'] == LABEL
+    assert list(parsed['offsets']) == ['train_loss', 'train_acc', 'test_acc']
 
 
 def test_json_holds_all_the_numbers(parsed, comparison):
     """Arrays come back as they were, NaN as null, and the counts add up."""
-    total = parsed['total']
-    assert total['numbers'] == 1307
-    assert total['not_compared'] == list(NOT_COMPARED)
-    for key in ('numbers', 'reproduced', 'by_edition'):
-        assert sum(s[key] for s in parsed['sections']) == total[key]
+    assert (parsed['verdict'], parsed['exit_code']) == ('differs', 1)
+    for name in printings.NAMES:
+        counts = [s['counts'][name] for s in parsed['sections']]
+        assert sum(c['numbers'] for c in counts) == 1307
+        assert sum(c['within'] for c in counts) == sum(
+            np.sum(row['within'][name]) for row in parsed['rows'])
     for row, r in zip(parsed['rows'], comparison.rows):
-        for key, values in (('book', r.quantity.values), ('ours', r.ours),
-                            ('std', r.std), ('allowed', r.allowed)):
-            np.testing.assert_array_equal(np.array(row[key], float), values)
-        assert row['reproduced'] == r.reproduced.tolist()
-        assert np.shape(row['shift']) == r.quantity.values.shape
+        for key in ('ours', 'std', 'low', 'high'):
+            np.testing.assert_array_equal(np.array(row[key], float),
+                                          getattr(r, key))
+        for name, q in r.printings.items():
+            np.testing.assert_array_equal(np.array(row['book'][name], float),
+                                          q.values)
+            assert row['within'][name] == r.within(name).tolist()
         assert (row['x'] is None) == (r.quantity.x is None)
-        assert row['verdict'] == r.verdict
+        assert (row['verdict'], row['reason']) == (r.verdict, r.reason)
+        assert [t['verdict'] for t in row['tests']] == [
+            t.verdict for t in r.tests]
     curve = next(r for r in parsed['rows'] if r['what'] == 'train_loss')
-    assert curve['book'][0] is None
+    assert curve['book']['en-2021-03-19'][0] is None
 
 
 def test_only_our_page_is_replaced(comparison, tmp_path):

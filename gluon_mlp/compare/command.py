@@ -9,9 +9,8 @@ import signal
 import sys
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
 from importlib.metadata import version
 
 import numpy as np
@@ -19,68 +18,95 @@ import psutil
 from tqdm import tqdm
 
 from ..d2l import fashion_mnist
-from ..errors import ChapterError, DataError
+from ..errors import ChapterError, DataError, in_a_line
 from ..machine import compat
-from . import document, page, terminal
-from .published import FASHION_MNIST, quantities, sections
-from .rows import Comparison, Row, SourceText, compare_exact, compare_runs
+from . import agreement, document, known, page, terminal
+from .quantities import FASHION_MNIST, described, is_trained
+from .rows import Comparison, Row, SourceText
 
 # The source text prints these numbers. They come from PyTorch, whose draws
 # MXNet cannot repeat.
 SOURCE_TEXT = {'train_concise(0), L2 norm of w': 14.670721054077148,
                'train_concise(3), L2 norm of w': 0.3454631567001343}
-MIN_CONVERGED_RUNS = 8
+RUNS, QUICK_RUNS = 12, 3
 QUICK_EPOCHS = 5  # of Fashion-MNIST
+DRAWS = 20  # of the source text's numbers
 PROCESS_BYTES = 1e9  # of a training of ours and one of the book's code
 
 
-def compare(only, runs, quick, folder):
+def compare(only, runs, quick, printings, verbose, folder):
     """Compare the section `only`, or all if None; write the report.
 
-    Returns 0 if everything that could be compared agrees, else 1.
+    `printings` are `Printing`s. Returns 0 if everything agrees, or differs
+    as known; 1 if something else differs; 3 if something cannot be compared
+    or told.
     """
     started = time.perf_counter()
-    result = Comparison([], [], [])
+    result = Comparison([], [], [], {}, {p.name: p.about for p in printings})
+    terminal.print_head(result)
     with processes() as start:
-        for compare_next in [start_section(section, runs, quick, start)
-                             for section in ([only] if only else sections())]:
-            compare_next(result)
+        for compare_next in [
+                start_section(section, runs, quick, printings, start)
+                for section in sections_of(only, printings)]:
+            section = compare_next(result)
+            with contextlib.suppress(BrokenPipeError):  # of `| head -1`
+                terminal.print_section(result, section, verbose)
     seconds = time.perf_counter() - started
     result.about = {**about(result, runs, quick), 'seconds': f'{seconds:.0f}'}
-    try:  # the table is not lost to a full disk, nor the report to a pipe
+    try:  # the result is not lost to a full disk, nor the report to a pipe
         document.write(result, folder)
         path = page.write(result, folder)
     finally:
         terminal.print_result(result)
     print(f'report: {path}')
-    return 0 if result.agrees else 1
+    return result.exit_code
+
+
+def sections_of(only, printings):
+    """The slugs to compare: those that a printing has, or `only` this."""
+    slugs = [slug for slug in described() if only in (None, slug)
+             and any(p.quantities(slug) for p in printings)]
+    if not slugs:
+        raise DataError(f'printing {printings[0].name} has no {only}')
+    return slugs
 
 
 @contextlib.contextmanager
 def processes():
-    """Open a pool with a process of one thread for each processor.
+    """Open a process of one thread for each processor.
 
-    Gives the pool's `map`. Many small trainings end sooner in this way than
-    one by one with more threads. Raises `ChapterError` if a process is
-    killed.
+    Gives `start(function, *args)`, which returns a future. Many small
+    trainings end sooner in this way than one by one with more threads. If a
+    process dies, its future raises `ChapterError`, and the next one gets a
+    new process.
     """
     most = int(psutil.virtual_memory().available // PROCESS_BYTES)
-    pool = ProcessPoolExecutor(
-        max(1, min(compat.usable_processors(), most)),
-        mp_context=multiprocessing.get_context('spawn'),
-        initializer=_begin_process, initargs=[os.getpid()])
+    threads = ThreadPoolExecutor(
+        max(1, min(compat.usable_processors(), most)))
+    mine = threading.local()
+
+    def run(function, *args):
+        try:
+            if not hasattr(mine, 'process'):
+                mine.process = _new_process()
+            return mine.process.submit(function, *args).result()
+        except BrokenProcessPool as error:
+            del mine.process
+            raise ChapterError(
+                'its process died; is there '
+                f'{PROCESS_BYTES / 1e9:g} GB of memory for each?') from error
     try:
-        yield pool.map
-    except BrokenProcessPool as error:
-        raise ChapterError('a process was killed before its end; is there '
-                           f'{PROCESS_BYTES / 1e9:g} GB of memory for each '
-                           'processor?') from error
-    except BaseException:  # the current trainings may take minutes
+        yield lambda *args: threads.submit(run, *args)
+    finally:  # without a wait: a training may take minutes
+        threads.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             process.kill()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
+
+
+def _new_process():
+    return ProcessPoolExecutor(
+        1, mp_context=multiprocessing.get_context('spawn'),
+        initializer=_begin_process, initargs=[os.getpid()])
 
 
 def _begin_process(parent):
@@ -93,37 +119,39 @@ def _begin_process(parent):
     sys.stdout = open(os.devnull, 'w')  # each says where the data are
 
 
-def start_section(section, runs, quick, start=map):
+def start_section(section, runs, quick, printings, start):
     """Start everything that `section` needs; return a function.
 
-    `start` is `map`, or that of a pool. The function waits for the results,
-    and adds them to a `Comparison`.
+    `start` is that of `processes`. The function waits for the results, adds
+    them to a `Comparison`, and returns the `section`.
     """
-    from .control import control
+    from .control import control, failed
     from .reproduce import draw_norms, reproduce
-    n = number_of_runs(section, runs, quick)
+    n = runs if is_trained(section) else 1
     num_epochs = QUICK_EPOCHS if quick and section in FASHION_MNIST else None
-    ours = start(partial(reproduce, section, num_epochs=num_epochs), range(n))
-    controls = start(
-        partial(control, num_epochs=control_epochs(section, quick)),
-        [section] if is_trained(section) else [])
-    draws = range((runs if quick else 20) if section == 'weight_decay' else 0)
-    norms = start(draw_norms, draws)
+    ours = [start(reproduce, section, i, num_epochs) for i in range(n)]
+    controls = [start(control, section, control_epochs(section, quick))
+                for _ in range(is_trained(section))]
+    draws = [start(draw_norms, i) for i in range(
+        (QUICK_RUNS if quick else DRAWS) * (section == 'weight_decay'))]
 
     def gather(result):
-        rows = compare_section(section, tqdm(ours, section, n, leave=False,
-                                             disable=None), num_epochs)
+        rows = compare_section(section, tqdm(
+            (future.result() for future in ours), section, n, leave=False,
+            disable=None), printings, num_epochs)
         result.rows += rows
-        if rows[0].runs:  # its data are available
-            result.controls += sum(controls, [])
-        if draws:
-            result.source_text += compare_source_text(norms)
+        if all(row.missing for row in rows):
+            return section
+        try:
+            for future in controls:
+                result.controls += future.result()
+            if draws:
+                result.source_text += compare_source_text(
+                    [future.result() for future in draws])
+        except Exception as error:
+            result.controls.append(failed(section, in_a_line(error)))
+        return section
     return gather
-
-
-def is_trained(section):
-    """Whether numbers of the section depend on the shuffle."""
-    return any(q.kind != 'exact' for q in quantities(section))
 
 
 def control_epochs(section, quick):
@@ -141,12 +169,11 @@ def about(result, runs, quick):
     texts['machine'] = (f'{platform.machine()}, '
                         f'{compat.usable_processors()} processors')
     texts['date'] = datetime.date.today().isoformat()
-    if any(r.quantity.kind == 'statistical' and r.runs for r in result.rows):
+    if any(r.quantity.kind == 'statistical' and len(r.runs)
+           for r in result.rows):
         texts['data'] = ('Fashion-MNIST, edition of '
                          + fashion_mnist.load().edition)
-    taken = sorted({row.runs for row in result.rows if row.runs > 1})
-    texts['runs'] = (' or '.join(map(str, taken or [runs])) + ' shuffles'
-                     + (', --quick' if quick else ''))
+    texts['runs'] = f'{runs} shuffles' + (', --quick' if quick else '')
     if quick:
         texts['left out'] = left_out(result, runs)
     return texts
@@ -154,60 +181,80 @@ def about(result, runs, quick):
 
 def left_out(result, runs):
     """What `--quick` left out of the sections in `result`, in a line."""
-    numbers = sum(whole.count - begun.count for whole, begun in zip(
-        quantities(), quantities(num_epochs=QUICK_EPOCHS))
-        if whole.section in result.sections)
+    trained = [s for s in result.sections if is_trained(s)]
     texts = []
-    if runs < MIN_CONVERGED_RUNS and any(r.runs != 1 for r in result.rows):
-        texts.append(f'all but {runs} of {MIN_CONVERGED_RUNS} shuffles')
-    if numbers:
-        texts.append(f'{numbers} numbers (the epochs after {QUICK_EPOCHS} of '
-                     'training on Fashion-MNIST)')
-    if any(is_trained(s) and control_epochs(s, False) is None
-           for s in result.sections):
+    if trained and runs < RUNS:
+        texts.append(f'all but {runs} of {RUNS} shuffles')
+    if any(s in FASHION_MNIST for s in trained):
+        texts.append(f'the epochs after {QUICK_EPOCHS} of training on '
+                     'Fashion-MNIST')
+    if trained:
         texts.append('all but the first epoch of the controls')
     return ', '.join(texts) or 'nothing'
 
 
-def number_of_runs(section, runs, quick):
-    """The number of shuffles for a section if `runs` were asked for."""
-    if not is_trained(section):
-        return 1
-    return runs if quick or section in FASHION_MNIST else max(
-        runs, MIN_CONVERGED_RUNS)
+def compare_section(section, ours, printings, num_epochs=None):
+    """The `Row` of each quantity that the `printings` have of `section`.
 
-
-def compare_section(section, ours, num_epochs=None):
-    """The `Row` of each quantity that `section` published.
-
-    `ours` are the results of `reproduce` with `num_epochs`, one for each
+    `ours` yields the results of `reproduce` with `num_epochs`, one for each
     shuffle.
     """
-    from .reproduce import rounding
-    wanted = quantities(section, num_epochs)
+    wanted = {}  # what -> printing's name -> quantity
+    for printing in printings:
+        for q in printing.quantities(section, num_epochs):
+            wanted.setdefault(q.what, {})[printing.name] = q
     try:
         ours = list(ours)
-    except DataError as error:
-        print(f'{section} is not compared: {error}', file=sys.stderr)
-        return [not_compared(q) for q in wanted]
-    rounded = rounding(section)
-    numbers = sum(q.count for q in wanted if q.kind != 'exact')
+    except Exception as error:  # whatever it is, the others are compared
+        return [not_compared(named, error) for named in wanted.values()]
+    tests = test_section(section, wanted, ours)
+    spared = tests
+    if 'differs' in map(agreement.verdict, tests.values()):
+        spared = test_section(section, {
+            what: {name: known.left_out(name, q) for name, q in named.items()}
+            for what, named in wanted.items()}, ours)
+    return [compare_quantity(named, ours, tests.get(what, ()),
+                             spared.get(what, ()))
+            for what, named in wanted.items()]
+
+
+def test_section(section, wanted, ours):
+    """The section's `Test`s: lists, by the quantity that they are of."""
+    names = dict.fromkeys(n for named in wanted.values() for n in named)
     edition = section in FASHION_MNIST and fashion_mnist.load().edition
-    return [compare_exact(q, ours[0][q.what], rounded.get(q.what, 0.0))
-            if q.kind == 'exact' else
-            compare_runs(q, np.stack([run[q.what] for run in ours]),
-                         numbers, edition)
-            for q in wanted]
+    tests = {}
+    for test in agreement.test_section(
+            [[named[name] for named in wanted.values() if name in named]
+             for name in names], ours, edition):
+        tests.setdefault(test.what.split('[')[0], []).append(test)
+    return tests
 
 
-def not_compared(quantity):
-    """The `Row` of a section whose data are not available."""
-    nothing = np.full_like(quantity.values, np.nan)
-    return Row(quantity, nothing, nothing, 0, nothing)
+def compare_quantity(named, ours, tests, spared):
+    """The `Row` of a quantity: `named` by the printings, and `ours`."""
+    from .reproduce import rounding
+    q = next(iter(named.values()))
+    ours = ours[:1] if q.kind == 'exact' else ours
+    runs = [np.asarray(run.get(q.what), dtype=float) for run in ours]
+    for run in runs:
+        if run.shape != q.values.shape:
+            return Row(named, np.empty((0, *q.values.shape)), reason=(
+                f'ours has the shape {run.shape}, not {q.values.shape}'))
+    runs = np.stack(runs)
+    return Row(named, runs, rounding(q.section).get(q.what, 0.0), tests,
+               spared, '' if np.isfinite(runs).all() else
+               'ours is not a number')
+
+
+def not_compared(named, error):
+    """The `Row` of a quantity of which ours could not be computed."""
+    q = next(iter(named.values()))
+    return Row(named, np.empty((0, *q.values.shape)),
+               reason=in_a_line(error), missing=isinstance(error, DataError))
 
 
 def compare_source_text(norms):
     """The source text's two numbers among our `norms`, pairs of them."""
-    norms = np.array(list(norms))
+    norms = np.array(norms)
     return [SourceText(what, text, norms[:, i])
             for i, (what, text) in enumerate(SOURCE_TEXT.items())]

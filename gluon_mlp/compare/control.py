@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from .. import experiment
-from ..errors import ChapterError
+from ..errors import ChapterError, in_a_line
 from ..machine import compat
 from ..run.updaters import parameters
 from .reproduce import reproduce
@@ -33,14 +33,16 @@ def control(section, num_epochs=None):
     try:
         ours = our_trainings(section, num_epochs)
         book = book_trainings(section, num_epochs)
-    except ChapterError as error:
-        return [_failed(section, '', str(error))]
     except Exception as error:  # whatever it is, the others are compared
-        line = f'{type(error).__name__}: {error}'.strip().splitlines()[0]
-        return [_failed(section, '', line)]
+        return [failed(section, in_a_line(error))]
+    return compare(section, ours, book)
+
+
+def compare(section, ours, book):
+    """A `Control` for each training: `ours` beside those of the `book`."""
     if len(ours) != len(book):
-        return [_failed(section, '', f'{len(ours)} trainings, and the book '
-                        f'has {len(book)}')]
+        return [failed(section, f'{len(ours)} trainings, and the book has '
+                       f'{len(book)}')]
     return [_compare(section, what, a, b)
             for a, (what, b) in zip(ours, book.items())]
 
@@ -111,8 +113,8 @@ def _compare(section, what, ours, book):
     """The `Control` of a training: ours and the book's lists of arrays."""
     shapes = [[a.shape for a in arrays] for arrays in (ours, book)]
     if shapes[0] != shapes[1]:
-        return _failed(section, what, 'arrays of shapes {}, and the book has '
-                       '{}'.format(*shapes))
+        return failed(section, 'arrays of shapes {}, and the book has {}'
+                      .format(*shapes), what)
     history = np.abs(ours[0] / book[0] - 1).max()
     weights = max(np.abs(a - b).max() / np.abs(b).max()
                   for a, b in zip(ours[1:], book[1:]))
@@ -120,5 +122,6 @@ def _compare(section, what, ours, book):
                    float(weights), ALLOWED)
 
 
-def _failed(section, what, reason):
+def failed(section, reason, what=''):
+    """The `Control` of what could not be compared."""
     return Control(section, what, None, np.nan, np.nan, ALLOWED, reason)

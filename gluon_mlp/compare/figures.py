@@ -1,7 +1,7 @@
 """The figures of the page: each curve, the book's and ours.
 
-Below the curves are their differences, and what is allowed. Each figure is an
-SVG image that the page itself contains.
+Below the curves are their differences, and the range of our runs. Each figure
+is an SVG image that the page itself contains.
 """
 import base64
 import io
@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 # grey, the dashes and the shapes of the marks still differ.
 CURVES = (('#0072B2', '-', 'o'), ('#D55E00', '--', 's'),
           ('#009E73', '-.', '^'))
-ALLOWED, SHIFTED = '#c4c4c4', '#e9e9e9'  # the bands of the differences
+RANGE, INTERVAL = '#c4c4c4', '#e9e9e9'  # of our runs; for one more draw
 STYLE = {'font.size': 9, 'font.family': 'DejaVu Sans', 'axes.grid': True,
          'grid.color': '#e4e4e4', 'axes.edgecolor': '#888888',
          'axes.axisbelow': True, 'axes.formatter.limits': (-3, 4),
@@ -49,8 +49,7 @@ def by_figure(rows):
 
 
 def _caption(rows):
-    return ', '.join(f'{_curve_name(r)} {r.agrees.sum()} of '
-                     f'{r.quantity.count}' for r in rows)
+    return ', '.join(f'{_curve_name(r)}: {r.verdict}' for r in rows)
 
 
 def _image(figure):
@@ -113,33 +112,32 @@ def _legend(axes, columns):
 
 
 def _draw_curve(axes, row, color, dashes, mark):
-    """Draw our mean, a band of one standard deviation, the book's points."""
+    """Draw our mean, the range of our runs, the printings' points."""
     q, name = row.quantity, _curve_name(row)
-    low, high = row.ours - row.std, row.ours + row.std
-    if q.axis == 'log':  # as far below the mean as above, on that axis
-        low = row.ours ** 2 / high
-    axes.fill_between(q.x, low, high, color=color, alpha=0.25, linewidth=0)
+    axes.fill_between(q.x, row.low, row.high, color=color, alpha=0.25,
+                      linewidth=0)
     axes.plot(q.x, row.ours, dashes, color=color, label=f'{name}, ours')
-    axes.plot(q.x, q.values, mark, color='black', markersize=4,
-              markerfacecolor='none', markeredgewidth=0.8,
-              markevery=-(-len(q.x) // MOST_MARKS), label=f'{name}, book')
+    label = f'{name}, book'
+    for printing in row.printings.values():
+        axes.plot(q.x, printing.values, mark, color='black', markersize=4,
+                  markerfacecolor='none', markeredgewidth=0.8, label=label,
+                  markevery=-(-len(q.x) // MOST_MARKS))
+        label = None  # once in the legend
 
 
 def _draw_difference(axes, row, color, dashes, mark):
-    """Draw ours minus the book's, or the ratio minus 1 on a log axis."""
+    """Draw the book's minus our mean, or the ratio minus 1 on a log axis."""
     q = row.quantity
     log = q.axis == 'log'
-    unit = q.values if log else np.ones_like(q.values)
-    allowed = row.allowed / unit
-    outer = (row.allowed + row.shift) / unit
-    if row.shift:
-        axes.fill_between(q.x, -outer, outer, color=SHIFTED, linewidth=0)
-    axes.fill_between(q.x, -allowed, allowed, color=ALLOWED, linewidth=0)
+    unit = row.ours if log else np.ones_like(row.ours)
+    axes.fill_between(q.x, (row.low - row.ours) / unit,
+                      (row.high - row.ours) / unit, color=RANGE, linewidth=0)
     axes.axhline(0, color='#555555', linewidth=0.6)
-    axes.plot(q.x, row.difference / unit, dashes, color=color, marker=mark,
-              markersize=2.5, linewidth=1)
-    axes.set_title(f'{_curve_name(row)}: ours '
-                   + ('/ book − 1' if log else '− book'), loc='right',
+    for printing in row.printings.values():
+        axes.plot(q.x, (printing.values - row.ours) / unit, dashes,
+                  color=color, marker=mark, markersize=2.5, linewidth=1)
+    axes.set_title(f'{_curve_name(row)}: book '
+                   + ('/ ours − 1' if log else '− ours'), loc='right',
                    fontsize=8, pad=3)
 
 
@@ -151,7 +149,7 @@ def histogram(number, mean, half):
 def _draw_histogram(number, mean, half):
     with rc_context(STYLE):
         axes, = _panels([1.5])
-        axes.axvspan(mean - half, mean + half, color=SHIFTED,
+        axes.axvspan(mean - half, mean + half, color=INTERVAL,
                      label='interval for one more')
         axes.hist(number.draws, bins=10, color=CURVES[0][0], alpha=0.8,
                   label=f'our {len(number.draws)} draws')

@@ -1,10 +1,8 @@
 """The printings of the book: what each run of its notebooks published.
 
-`quantities.json` describes each number or curve of the chapter once: how it
-depends on the shuffle, to how many digits it is known, and the x values of a
-curve. A file in `printings/` holds the values of one printing, with the
-edition and the day on which its notebooks ran. All printings have the same
-quantities, because the listings are the same. Only the shuffles differ.
+A file in `printings/` holds the values of one printing, with the edition and
+the day on which its notebooks ran. All printings have the same quantities,
+because the listings are the same. Only the shuffles differ.
 
 A reader can bring a file of the same form. It may leave out sections and
 quantities, and `null` stands for a number that is not known.
@@ -17,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .published import Quantity
+from .quantities import Quantity, described
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).with_suffix('')
 NAMES = ('en-2021-03-19', 'zh-2022-01-14', 'zh-2022-03-15')
 
 
@@ -51,7 +49,7 @@ def load(name):
     """
     path = Path(name)
     if str(name) in NAMES:
-        path = FOLDER / 'printings' / f'{name}.json'
+        path = FOLDER / f'{name}.json'
     try:
         content = json.loads(path.read_text('utf-8'))
         numbers = _read_numbers(content)
@@ -63,18 +61,6 @@ def load(name):
     about = content.get('about', {})
     return Printing(str(name), {str(k): str(v) for k, v in about.items()},
                     numbers)
-
-
-def described():
-    """What is known of each quantity: slug -> list of dictionaries."""
-    return json.loads(
-        (FOLDER / 'quantities.json').read_text('utf-8'))['quantities']
-
-
-def about():
-    """What the words of `quantities.json` mean: a dictionary of texts."""
-    return json.loads(
-        (FOLDER / 'quantities.json').read_text('utf-8'))['about']
 
 
 def _quantity(slug, entry, values, num_epochs):

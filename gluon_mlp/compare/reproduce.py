@@ -2,7 +2,7 @@
 
 Each section starts from the random streams of a fresh process, and draws in
 the book's order. Its numbers have the names that they have in
-`published.json`. Only the order of the batches is free, because the book did
+`quantities.json`. Only the order of the batches is free, because the book did
 not seed it.
 """
 from functools import partial, reduce
@@ -22,7 +22,8 @@ from .. import (
     weight_decay,
 )
 from ..d2l import data, plotting, training
-from .published import quantities
+from . import printings
+from .quantities import described
 
 npx.set_np()
 
@@ -64,8 +65,9 @@ def _mlp(num_epochs):
 
 def _kept(section, numbers):
     """The points that the figures kept of curves over 160 points."""
-    rows = {q.what: onp.rint((onp.array(q.x) + 8) / 0.1).astype(int)
-            for q in quantities(section) if q.what in numbers}
+    rows = {entry['what']: onp.rint((onp.array(entry['x']) + 8) / 0.1)
+            .astype(int)
+            for entry in described()[section] if entry['what'] in numbers}
     return {what: curve.asnumpy()[rows[what]]
             for what, curve in numbers.items()}
 
@@ -184,7 +186,7 @@ def _rounding_of_labels():
     It is half a unit in the last place of the sum of their sizes. MXNet
     1.9.1 and 2.0.0b1 round this product differently.
     """
-    book = {q.what: q.values for q in quantities('underfit_overfit')}
+    book = printings.load(printings.NAMES[0]).numbers['underfit_overfit']
     powers = book['features'][:, None] ** onp.arange(4)
     terms = powers / [1, 1, 2, 6] * underfit_overfit.true_w
     return (onp.finfo('float32').eps / 2 * onp.abs(terms).sum(axis=1)

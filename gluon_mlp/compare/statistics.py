@@ -111,6 +111,17 @@ def _sum_of_errors(estimates):
     return total ** 0.5, total ** 2 / below if below else np.inf
 
 
+def prediction_interval(draws, alpha):
+    """The mean of `draws`, and the half-width for one more draw.
+
+    If they are normal, one more lies outside of mean +- half-width in a share
+    `alpha` of all cases.
+    """
+    n = len(draws)
+    error = draws.std(ddof=1) * (1 + 1 / n) ** 0.5
+    return draws.mean(), stats.t.isf(alpha / 2, n - 1) * error
+
+
 def holm(p_values):
     """The p-values adjusted by Holm's step-down procedure, in their order.
 

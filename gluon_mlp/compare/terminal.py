@@ -1,55 +1,127 @@
-"""The comparison as a table in the terminal."""
-import sys
+"""The comparison in the terminal: a line for each section, as it comes.
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+Below a section stands what differs, and what could slip through. No line is
+longer than 80 columns but for texts that are not ours, and no number is cut.
+"""
+import numpy as np
 
+from ..sections import find
 
-def print_result(result):
-    """Print the rows, the controls, the source text and the totals."""
-    # The table needs 160 columns; a terminal has as many as it has.
-    console = Console()
-    if not sys.stdout.isatty():
-        console = Console(width=max(console.width, 160))
-    console.print(_table(result))
-    texts = [*map(control_text, result.controls),
-             *map(_source_text, result.source_text),
-             *(f'{section}: {count_text(result, section)}'
-               for section in result.sections),
-             f'total: {count_text(result)}']
-    if 'left out' in result.about:
-        texts.append(f"left out by --quick: {result.about['left out']}")
-    for text in texts:
-        console.print(text, soft_wrap=True)
+WORDS = {'as known': 'differs as known'}  # what a reader is told
+LINE = '{:4} {:28} {:16} {:>7}  {}'
+UNITS = {'level': 'mean level', 'trend': 'trend', 'start': 'first epoch',
+         'value': 'value'}
 
 
-def _table(result):
-    table = Table('section', 'what', 'book', 'ours', 'difference', 'allowed',
-                  'kind', 'verdict', box=box.SIMPLE_HEAD)
-    for row in result.rows:
-        table.add_row(row.quantity.section, row.quantity.what, *cells(row),
-                      row.quantity.kind, verdict(row))
-    return table
+def print_head(result):
+    """Print what the columns are, before the first section."""
+    for name in result.printings:
+        say(f'printing {name}')
+    say(LINE.format('', 'section', 'verdict', 'numbers',
+                    'of these within ours'))
 
 
-def cells(row):
-    """Book, ours, difference and allowed, of the row's worst number."""
-    if row.runs == 0:
-        first = row.quantity.values[row.known][0]
-        return [f'{first:.6g}', '', '', '']
-    texts = [f'{a[row.worst]:.6g}' for a in (row.quantity.values, row.ours)]
-    texts += [f'{a[row.worst]:.2g}' for a in (row.difference, row.allowed)]
-    if row.shift:
-        texts[-1] += f' + edition {row.shift:g}'
+def print_section(result, section, verbose=False):
+    """Print a section's line, and what does not agree in it."""
+    counts = result.counts(section).values()
+    say(LINE.format(find(section).number, section,
+                    word(result.verdict(section)),
+                    max(c.numbers for c in counts),
+                    ' '.join(f'{c.within:4}' for c in counts)))
+    reasons = dict.fromkeys(r.reason for r in result.rows_of(section))
+    for row in result.rows_of(section):
+        if row.reason and len(reasons) == 1:  # the whole section's
+            continue
+        if verbose or row.verdict not in ('agrees', 'too wide to tell'):
+            print_row(row, verbose)
+    if len(reasons) == 1 and '' not in reasons:
+        say(f'     {reasons.popitem()[0]}')
+    for text in too_wide(result, section):
+        say(f'     {text}')
+    for control in result.controls_of(section):
+        if verbose or not control.agrees:
+            say(f'     {control_text(control)}')
+
+
+def say(text):
+    """Print a line at once, also into a file."""
+    print(text, flush=True)
+
+
+def word(verdict):
+    """A verdict in words."""
+    return WORDS.get(verdict, verdict)
+
+
+def print_row(row, verbose):
+    """Print a row: its worst number, and its tests."""
+    say(f'     {row.quantity.what}: {word(row.verdict)}'
+        + (f', {row.reason}' if row.reason else ''))
+    if len(row.runs):
+        say(f'       {worst_text(row)}')
+    for test in row.tests:
+        if verbose or test.verdict == 'differs':
+            say(f'       {test_text(test)}')
+    for entry in row.known:
+        say(f'       known: {entry.value:g} at {entry.x:g} of '
+            f'{entry.printing}')
+
+
+def worst_text(row):
+    """The number that is furthest away; a curve's with its epoch or x."""
+    q, i = row.quantity, row.worst
+    at = ''
+    if q.x is not None:
+        name = 'x' if q.kind == 'exact' else 'epoch'
+        at = f'at {name} {q.x[i[0]]:g}: '
+    elif i:
+        at = f'at [{", ".join(map(str, i))}]: '
+    book = dict.fromkeys(f'{p.values[i]:.8g}' for p in row.printings.values())
+    ours = f'{row.low[i]:.8g}'
+    if row.high[i] != row.low[i]:
+        ours += f' to {row.high[i]:.8g}'
+    return f'{at}book {", ".join(book)}; ours {ours}'
+
+
+def test_text(test):
+    """A test in a line: how far off, and whether that can be chance."""
+    name = UNITS[test.measure]
+    if '[' in test.what:
+        name += f' [{test.what.partition("[")[2]}'
+    value, error, _ = test.difference
+    book, ours = test.book, test.ours
+    if test.log and test.measure == 'level':
+        book, ours = np.exp([book, ours])
+    return (f'{name}: book {book:.5g}, ours {ours:.5g}, '
+            f'off by {-value:+.2g} +- {error:.1g}'
+            f'{" in log" if test.log else ""} (p {test.adjusted:.1g})')
+
+
+def too_wide(result, section):
+    """What would slip through, in words, of the tests that cannot tell."""
+    texts = []
+    for test in result.tests(section):
+        if test.verdict != 'too wide to tell':
+            continue
+        size = f'{test.detectable:.2g}'
+        if test.log:
+            size = f'{np.expm1(test.detectable):.0%}'
+        elif test.measure == 'value':
+            size += f' (of {test.book:.3g})'
+        texts.append(f'{test.what}: an error below {size} may slip through')
     return texts
 
 
-def verdict(row):
-    """The verdict, with how many numbers of a curve agree."""
-    if row.quantity.count == 1:
-        return row.verdict
-    return f'{row.verdict} {row.agrees.sum()}/{row.quantity.count}'
+def print_result(result):
+    """Print what concerns all sections, and the verdict."""
+    for number in result.source_text:
+        say(_source_text(number))
+    if 'left out' in result.about:
+        say(f"left out by --quick: {result.about['left out']}")
+    counts = result.counts().values()
+    say(LINE.format('', 'all', word(result.verdict()),
+                    max((c.numbers for c in counts), default=0),
+                    ' '.join(f'{c.within:4}' for c in counts)))
 
 
 def control_text(control):
@@ -71,15 +143,3 @@ def _source_text(number):
             f'draws are {draws.mean():.4g} +- {draws.std(ddof=1):.2g}, from '
             f'{draws.min():.4g} to {draws.max():.4g}, and {number.below} of '
             'them are below it')
-
-
-def count_text(result, section=None):
-    """'n of m reproduced', and what is not as simple as that."""
-    counts = result.counts(section)
-    text = f'{counts.reproduced} of {counts.numbers} reproduced'
-    if counts.by_edition:
-        text += (f' ({counts.by_edition} of them only given the edition of '
-                 'the data)')
-    missing = sum(r.quantity.count for r in result.rows_of(section)
-                  if r.runs == 0)
-    return text + (f', {missing} not compared' if missing else '')

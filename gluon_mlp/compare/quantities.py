@@ -1,16 +1,16 @@
-"""The numbers that the book's MXNet edition printed and plotted.
+"""What the book printed and plotted: values and curves, 1,307 numbers.
 
-They are in `published.json`, with their source, their date, and the number of
-digits known of each. `Quantity.tolerance` turns the digits into a tolerance.
+`quantities.json` describes each of them once: how it depends on the shuffle,
+to how many digits it is known, and the x values of a curve. Their values are
+in `printings`. `Quantity.tolerance` turns the digits into a tolerance.
 """
+import functools
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
 import numpy as np
-
-from ..sections import SECTIONS
 
 # A curve was read back from an SVG file. Its coordinates are in points, with
 # 6 decimals, and the axes of a figure 2.5 inches high are 138.6 points high.
@@ -66,29 +66,26 @@ class Quantity:
                          np.ptp(self.values[np.isfinite(self.values)]))
 
 
+def described():
+    """What is known of each quantity: slug -> list of dictionaries."""
+    return _read()['quantities']
+
+
 def about():
-    """Where the numbers come from: a dictionary of texts."""
+    """What the words of `quantities.json` mean: a dictionary of texts."""
     return _read()['about']
-
-
-def quantities(section=None, num_epochs=None):
-    """All published quantities, or those of a section, in its order.
-
-    With `num_epochs` the curves on Fashion-MNIST end after that epoch.
-    """
-    found = [Quantity(slug, q['what'], q['kind'], q['digits'],
-                      np.array(q['values'], dtype=float), q.get('x'),
-                      q.get('axis', 'linear'), q.get('span', 0.0))
-             for slug, rows in _read()['numbers'].items() for q in rows
-             if section in (None, slug)]
-    return [replace(q, values=q.values[:num_epochs], x=q.x[:num_epochs])
-            if q.kind == 'statistical' else q for q in found]
 
 
 def sections():
     """The slugs of the sections that published a number."""
-    return [section.slug for section in SECTIONS if section.published]
+    return list(described())
 
 
+def is_trained(section):
+    """Whether numbers of the section depend on the shuffle."""
+    return any(entry['kind'] != 'exact' for entry in described()[section])
+
+
+@functools.cache
 def _read():
     return json.loads(Path(__file__).with_suffix('.json').read_text('utf-8'))
