@@ -27,6 +27,9 @@ def compare(
         quick: Annotated[bool, typer.Option(
             '--quick', help='Fewer epochs and shuffles: it tells gross '
             'errors only.')] = False,
+        power: Annotated[bool, typer.Option(
+            '--power', help='Compare wrong ports instead, each with one '
+            'mistake: who catches it? In half an hour.')] = False,
         verbose: Annotated[bool, typer.Option(
             '--verbose', help='Also the quantities that agree.')] = False,
         report: Annotated[Path, typer.Option(
@@ -44,6 +47,9 @@ def compare(
     chosen = [printings.load(name) for name in (
         [printing] if printing else printings.NAMES)]
     check_folder(report)
+    if power:
+        from .compare.power import power as run_power
+        return run_power(section, report)
     return run(section, runs or (QUICK_RUNS if quick else RUNS), quick,
                chosen, verbose, report)
 

@@ -183,6 +183,7 @@ def standard_error(share, number):
     return (share * (1 - share) / number) ** 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('section, n, number, num_epochs', [
     ('mlp_scratch', 8, 3, 10), ('mlp_concise', 8, 3, 10),
     ('dropout', 8, 3, 10),
@@ -205,6 +206,7 @@ def test_false_alarms_are_as_rare_as_promised(world, section, n, number,
     assert abs(shares - 0.05).max() <= 4 * standard_error(0.05, times)
 
 
+@pytest.mark.slow
 def test_runs_that_begin_late_raise_no_false_alarm(world):
     """Neither among the printings nor among ours."""
     world.late, times = True, 250
@@ -215,6 +217,7 @@ def test_runs_that_begin_late_raise_no_false_alarm(world):
         FALSE_ALARM, times)
 
 
+@pytest.mark.slow
 def test_the_start_of_a_run_takes_most_of_its_noise_away(world):
     """In 4.6; without it, the level's error would be twice as large."""
     world.late = True
@@ -230,6 +233,7 @@ def test_the_start_of_a_run_takes_most_of_its_noise_away(world):
     assert with_start < 0.5 * without
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('n, number, num_epochs', [(8, 3, 10), (3, 3, 5)])
 def test_the_detectable_difference_is_found_as_often_as_stated(
         world, n, number, num_epochs):
@@ -285,6 +289,7 @@ def split(section, order, monkeypatch):
     return books, [runs[i] for i in order[3:7]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('section', [
     section for section in FASHION_MNIST if number_of_runs(section) > 7])
 def test_held_back_runs_take_the_place_of_printings(section, monkeypatch):
@@ -394,6 +399,7 @@ def test_every_number_that_depends_on_the_shuffle_is_tested(section, number):
                       if q.kind != 'exact'}
 
 
+@pytest.mark.slow
 def test_weights_from_the_runs_leave_the_test_exact():
     """Also for a noise that grows a thousandfold along the curve."""
     rng, times, points = np.random.default_rng(0), 2000, 20

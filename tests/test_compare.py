@@ -2,6 +2,7 @@
 import gluon_mlp  # noqa: F401  isort: skip  (before MXNet)
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -14,7 +15,6 @@ import pytest
 from conftest import without_mxnets_log
 from gluon_mlp import (
     __main__,
-    dropout,
     kaggle_house_price,
     mlp,
     numerical_stability_and_init,
@@ -34,13 +34,13 @@ from gluon_mlp.compare import (
     statistics,
     terminal,
 )
+from gluon_mlp.compare.power import MUTANTS, Port
 from gluon_mlp.compare.quantities import Quantity
 from gluon_mlp.compare.rows import Comparison, Control, Row, SourceText
 from gluon_mlp.compare.statistics import Estimate
-from gluon_mlp.d2l import data, training
-from gluon_mlp.errors import DataError, NonFiniteLossError
+from gluon_mlp.d2l import training
+from gluon_mlp.errors import ChapterError, DataError, NonFiniteLossError
 from house_tables import find_real_tables
-from mxnet import gluon, init
 
 NAN = float('nan')
 BOOKS = [printings.load(name) for name in printings.NAMES]
@@ -192,7 +192,7 @@ def test_an_exact_number_has_to_agree_with_each_printing():
     other = replace(ours.quantity, values=onp.array([1.6]))
     both = replace(ours, printings={**ours.printings, 'b': other})
     assert (ours.verdict, both.verdict) == ('agrees', 'differs')
-    assert both.count == 2 and both.quantity is ours.quantity
+    assert both.quantity is ours.quantity
 
 
 def made_up_test(adjusted, yardstick=1.0, what='train_loss'):
@@ -312,8 +312,8 @@ def test_a_known_difference_is_that_of_its_printing_and_epoch():
 
 
 @pytest.mark.parametrize('spared, verdict, code', [
-    (AGREES, 'as known', 0), (DIFFERS, 'differs', 1),
-    (WIDE, 'as known', 0)])
+    (AGREES, 'differs as known', 0), (DIFFERS, 'differs', 1),
+    (WIDE, 'too wide to tell', 3)])
 def test_what_differs_as_known_only_is_no_failure(spared, verdict, code):
     """If the tests find nothing once the known numbers are left out."""
     ours = replace(dipped(), tests=[DIFFERS], spared=[spared])
@@ -338,161 +338,59 @@ def test_the_activations_are_the_published_ones():
 
 
 @pytest.mark.slow
+@pytest.mark.mxnet
 def test_weight_decay_is_the_published_one():
     assert 'differs' not in verdicts(compare_section('weight_decay', 3))
 
 
-# Wrong ports: each must make `compare` fail
+# Wrong ports; the others are in test_power
 
 
-def wrong(compared):
-    """Names of the rows that differ, those left out (NaN) not counted."""
-    return {row.quantity.what for row in compared if row.verdict == 'differs'
-            and not onp.isnan(row.ours).any()}
-
-
-def wrap(monkeypatch, owner, name, wrapper):
-    """Put `wrapper(original, *args)` in the place of `owner.name`."""
-    original = getattr(owner, name)
-    monkeypatch.setattr(owner, name, lambda *args, **kwargs: wrapper(
-        original, *args, **kwargs))
-
-
-def all_decayed(monkeypatch):
-    class Trainer(gluon.Trainer):
-        def step(self, batch_size):
-            for param in self._params:
-                param.wd_mult = 1
-            super().step(batch_size)
-
-    monkeypatch.setattr(weight_decay, 'gluon', SimpleNamespace(
-        Trainer=Trainer, loss=gluon.loss))
-
-
-def wd_doubled(monkeypatch):
-    class Trainer(gluon.Trainer):
-        def __init__(self, params, optimizer, options):
-            super().__init__(params, optimizer,
-                             {**options, 'wd': 2 * options['wd']})
-
-    monkeypatch.setattr(weight_decay, 'gluon', SimpleNamespace(
-        Trainer=Trainer, loss=gluon.loss))
-
-
-def penalty_doubled(monkeypatch):
-    wrap(monkeypatch, weight_decay, 'l2_penalty', lambda f, w: 2 * f(w))
+def caught(section, runs, make):
+    """Names of the rows of a wrong port that differ."""
+    with Port() as port:
+        make(port)
+        return {row.quantity.what for row in compare_section(section, runs)
+                if row.verdict == 'differs'}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('mutate, trained', [
-    (all_decayed, 'concise_wd_3'), (wd_doubled, 'concise_wd_3'),
-    (penalty_doubled, 'scratch_lambd_3')])
-def test_wrong_weight_decay_is_caught(monkeypatch, mutate, trained):
-    """The half of 4.5 that the mutant leaves alone only draws."""
-    nothing = NAN, [(NAN, NAN, NAN)] * 20
-    if 'concise' in trained:
-        wrap(monkeypatch, weight_decay, 'train', lambda f, *args, **kwargs: (
-            weight_decay.init_params(weight_decay.num_inputs) and nothing))
-    else:
-        wrap(monkeypatch, weight_decay, 'train_concise',
-             lambda f, *args, **kwargs: nothing)
-    mutate(monkeypatch)
-    compared = compare_section('weight_decay', 3)
-    assert wrong(compared) == {f'{trained}/{name}' for name in (
-        'l2_norm_of_w', 'train_loss', 'test_loss')}
+@pytest.mark.mxnet
+@pytest.mark.parametrize('what, trained', [
+    ('bias decayed, too', 'concise_wd_3'), ('wd doubled', 'concise_wd_3'),
+    ('penalty without the factor 1/2', 'scratch_lambd_3')])
+def test_wrong_weight_decay_is_caught(what, trained):
+    """Where it is wrong, and nowhere else."""
+    found = caught('weight_decay', 3, mutant('weight_decay', what))
+    assert f'{trained}/l2_norm_of_w' in found
+    assert {name.split('/')[0] for name in found} == {trained}
 
 
-def noise_doubled(monkeypatch):
-    def normal(f, *args, **kwargs):
-        scale = kwargs.pop('scale', 1)
-        return f(*args, scale=2 * scale if scale == 0.1 else scale, **kwargs)
-
-    wrap(monkeypatch, underfit_overfit.np.random, 'normal', normal)
+def mutant(section, what):
+    return next(m.make for m in MUTANTS if m[:2] == (section, what))
 
 
-def gamma_left_out(monkeypatch):
-    monkeypatch.setattr(underfit_overfit.math, 'gamma', lambda n: 1)
-
-
-@pytest.mark.parametrize('mutate, differ', [
-    (lambda monkeypatch: None, set()), (noise_doubled, {'labels'}),
-    (gamma_left_out, {'poly_features', 'labels'})])
-def test_wrong_polynomials_are_caught(monkeypatch, mutate, differ):
+@pytest.mark.parametrize('what, differ', [
+    ('noise doubled', {'labels'}),
+    ('powers not divided by gamma', {'poly_features', 'labels'})])
+def test_wrong_polynomials_are_caught(what, differ):
     """By the exact rows, which need no training."""
-    def train(X, test_features, train_labels, test_labels, num_epochs):
-        return (onp.full(X.shape[1], NAN),
-                [(NAN, NAN, NAN)] * (1 + num_epochs // 20))
+    def train(f, X, *args):
+        return (onp.zeros(X.shape[1]), [(1, 1, 1)] * (1 + args[-1] // 20))
 
-    monkeypatch.setattr(underfit_overfit, 'train', train)
-    mutate(monkeypatch)
-    assert wrong(compare_section('underfit_overfit', 3)) == differ
-
-
-def first_epoch(monkeypatch):
-    """Train Fashion-MNIST for one epoch; the others are NaN.
-
-    It is the first epoch of the full run, and what it may differ by is, too:
-    a number that differs here makes the full run fail.
-    """
-    def train_ch3(f, net, train_iter, test_iter, loss, num_epochs, updater,
-                  quiet):
-        return (f(net, train_iter, test_iter, loss, 1, updater, quiet)
-                + [training.Epoch(NAN, NAN, NAN)] * (num_epochs - 1))
-
-    wrap(monkeypatch, training, 'train_ch3', train_ch3)
-
-
-def sigma_doubled(monkeypatch):
-    monkeypatch.setattr(reproduce, 'init', SimpleNamespace(
-        Normal=lambda sigma: init.Normal(2 * sigma)))
-
-
-def not_averaged(monkeypatch):
-    wrap(monkeypatch, gluon.Trainer, 'step', lambda f, self, n: f(self, 1))
-    wrap(monkeypatch, training.Updater, '__call__',
-         lambda f, self, n: f(self, 1))
-
-
-def not_shuffled(monkeypatch):
-    wrap(monkeypatch, data.ArrayIter, '__init__',
-         lambda f, self, arrays, batch_size, shuffle: f(
-             self, arrays, batch_size, False))
-
-
-def data_swapped(monkeypatch):
-    wrap(monkeypatch, data, 'load_data_fashion_mnist',
-         lambda f, batch_size: f(batch_size)[::-1])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('section, mutate, runs', [
-    # Eight runs are the default of `compare`.
-    ('mlp_concise', sigma_doubled, 8),
-    ('mlp_concise', not_shuffled, 3),
-    ('mlp_concise', not_averaged, 3),
-    ('mlp_concise', data_swapped, 3),
-    ('mlp_scratch', not_averaged, 3),
-    ('mlp_scratch', data_swapped, 3)])
-def test_wrong_training_is_caught(real_data, monkeypatch, section, mutate,
-                                  runs):
-    """In the first epoch already; its training loss is not known."""
-    first_epoch(monkeypatch)
-    mutate(monkeypatch)
-    compared = compare_section(section, runs)
-    assert 'train_acc' in wrong(compared)
-
-
-@pytest.mark.slow
-def test_the_first_epoch_is_the_published_one(real_data, monkeypatch):
-    """So the wrong training is not caught by what it shares with ours."""
-    first_epoch(monkeypatch)
-    assert wrong(compare_section('mlp_concise', 8)) == set()
+    def make(port):
+        port.wrap(underfit_overfit, 'train', train)
+        mutant('underfit_overfit', what)(port)
+    exact = {q.what for q in JANUARY.quantities('underfit_overfit')
+             if q.kind == 'exact'}
+    assert caught('underfit_overfit', 3, make) & exact == differ
 
 
 # The control
 
 
 @pytest.mark.slow
+@pytest.mark.mxnet
 @pytest.mark.parametrize('section, trainings', [
     ('mlp_scratch', 1), ('mlp_concise', 1), ('underfit_overfit', 3),
     ('weight_decay', 4), ('dropout', 2), ('kaggle_house_price', 6)])
@@ -511,17 +409,6 @@ def test_a_hyperparameter_that_is_not_the_books_differs(monkeypatch):
     assert {c.what: c.agrees for c in control.control('weight_decay', 1)} == {
         'scratch_lambd_0': True, 'scratch_lambd_3': False,
         'concise_wd_0': True, 'concise_wd_3': False}
-
-
-@pytest.mark.slow
-def test_swapped_dropout_probabilities_are_caught(real_data, monkeypatch):
-    """By the book's own code, within one epoch."""
-    wrap(monkeypatch, dropout, 'net',
-         lambda f, X, params: f(X, params, dropout.dropout2,
-                                dropout.dropout1))
-    wrap(monkeypatch, dropout, 'get_net',
-         lambda f: f(dropout.dropout2, dropout.dropout1))
-    assert [c.agrees for c in control.control('dropout', 1)] == [False, False]
 
 
 PROCESS = """
@@ -627,10 +514,11 @@ def test_the_command_compares_a_section_and_reports(real_data, tmp_path):
     assert done.returncode == 0, done.stderr
     assert without_mxnets_log(done.stderr) == ''
     lines = done.stdout.splitlines()
-    assert [line.split() for line in lines[4:6]] == [
+    assert lines[0] == 'printings: ' + ', '.join(printings.NAMES)
+    assert [line.split() for line in lines[2:4]] == [
         [*first, 'agrees', *4 * ['229']] for first in (['4.1', 'mlp'],
                                                        ['all'])]
-    assert max(map(len, lines[:6])) <= 80
+    assert max(map(len, lines[:-1])) <= 80
     assert (tmp_path / 'new' / 'index.html').read_text('utf-8')
     assert json.loads((tmp_path / 'new' / 'compare.json').read_text('utf-8'))
 
@@ -640,10 +528,11 @@ def at_once(function, *args):
     return SimpleNamespace(result=lambda: function(*args))
 
 
-def run_command(section, folder):
+def run_command(section, folder, *options):
     """Run `compare --section SECTION` in this process: its exit code."""
     return __main__.app(['compare', '--section', section, '--quick',
-                         '--report', str(folder)], standalone_mode=False)
+                         '--report', str(folder), *options],
+                        standalone_mode=False)
 
 
 @pytest.mark.parametrize('section, said', [
@@ -656,9 +545,36 @@ def test_a_section_without_published_numbers_is_refused(tmp_path, section,
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize('options, told', [
+    (['--runs', '20000000'], '20000000 is not in the range 3<=x<=100'),
+    (['--printing', 'en-2020'], 'en-2020: No such file or directory')])
+def test_an_option_that_cannot_be_is_refused_at_once(tmp_path, options, told):
+    with pytest.raises((click.BadParameter, DataError), match=told):
+        __main__.app(['compare', '--report', str(tmp_path / 'new'), *options],
+                     standalone_mode=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_printing_of_a_reader_is_compared(real_data, monkeypatch, capsys,
+                                            tmp_path):
+    """Of the sections that it has; one that it lacks is an error."""
+    monkeypatch.setattr(command, 'processes', lambda: nullcontext(at_once))
+    monkeypatch.setattr(figures, 'of_section', lambda rows: [])
+    (tmp_path / 'own.json').write_text(json.dumps(
+        {'numbers': {'mlp': {'relu': [0, 0, 7.8]}}}), 'utf-8')
+    own = ['--printing', str(tmp_path / 'own.json')]
+    assert run_command('4.1', tmp_path / 'new', *own) == 1
+    out = capsys.readouterr().out
+    assert 'at x 7.9: book 7.8; ours 7.9' in out
+    assert '4.1 mlp differs 3 2' in ' '.join(out.split())
+    with pytest.raises(DataError, match='own.json has no weight_decay'):
+        run_command('4.5', tmp_path / 'new', *own)
+
+
 def test_a_wrong_activation_ends_with_exit_code_1(real_data, monkeypatch,
                                                   capsys, tmp_path):
-    wrap(monkeypatch, mlp, 'tanh', lambda f, x: f(x) * 1.0001)
+    tanh = mlp.tanh
+    monkeypatch.setattr(mlp, 'tanh', lambda x: tanh(x) * 1.0001)
     monkeypatch.setattr(figures, 'of_section', lambda rows: [])
     monkeypatch.setattr(command, 'processes', lambda: nullcontext(at_once))
     assert run_command('4.1', tmp_path / 'new') == 1
@@ -674,6 +590,60 @@ def book_with_noise(section, shuffle, num_epochs):
             for q in JANUARY.quantities(section, num_epochs)}
 
 
+def test_a_process_that_dies_is_told_and_replaced():
+    """A task alone is lost, and the next one has a process again."""
+    with command.processes() as start:
+        dead = [start(os._exit, 3) for _ in range(3)]
+        alive = [start(abs, -3) for _ in range(3)]
+        for future in dead:
+            with pytest.raises(ChapterError, match='its process died'):
+                future.result()
+        assert [future.result() for future in alive] == [3, 3, 3]
+
+
+def wrong_shape(section, shuffle, num_epochs):
+    run = book_with_noise(section, shuffle, num_epochs)
+    return {**run, 'train_loss': run['train_loss'][:3]}
+
+
+def not_a_number(section, shuffle, num_epochs):
+    run = book_with_noise(section, shuffle, num_epochs)
+    run['train_loss'][3] = NAN
+    return run
+
+
+def fails_with(error):
+    def reproduce(*args):
+        raise error
+    return reproduce
+
+
+@pytest.mark.parametrize('run, told', [
+    (wrong_shape, 'train_loss: differs, ours has the shape (3,), not (5,)'),
+    (not_a_number, 'train_loss: differs, ours is not a number'),
+    (fails_with(NonFiniteLossError('the loss is nan\nin epoch 3')),
+     'the loss is nan in epoch 3'),
+    (fails_with(ValueError('operands could not be\nbroadcast')),
+     'ValueError: operands could not be'),
+    (fails_with(ChapterError('its process died')), 'its process died')])
+def test_whatever_fails_is_a_row_that_differs(real_data, monkeypatch, capsys,
+                                              tmp_path, run, told):
+    """With the reason; the control is compared; the report is written."""
+    monkeypatch.setattr(command, 'processes', lambda: nullcontext(at_once))
+    monkeypatch.setattr(figures, 'of_section', lambda rows: [])
+    monkeypatch.setattr(reproduce, 'reproduce', run)
+    monkeypatch.setattr(control, 'our_trainings', lambda *args: [TRAINING])
+    monkeypatch.setattr(control, 'book_trainings',
+                        lambda *args: {'scratch': TRAINING})
+    assert run_command('4.2', tmp_path / 'new') == 1
+    out = capsys.readouterr().out
+    assert told in [line.strip() for line in out.splitlines()]
+    assert max(map(len, out.splitlines()[:-1])) <= 80
+    parsed = json.loads((tmp_path / 'new/compare.json').read_text('utf-8'))
+    assert parsed['exit_code'] == 1 and parsed['controls'][0]['agrees']
+    assert (tmp_path / 'new' / 'index.html').exists()
+
+
 def test_a_control_that_fails_is_a_line_and_exit_code_1(
         real_data, monkeypatch, capsys, tmp_path):
     """The rows are compared, and the report is written."""
@@ -687,5 +657,5 @@ def test_a_control_that_fails_is_a_line_and_exit_code_1(
     out = capsys.readouterr().out
     assert '4.2  mlp_scratch                  differs ' in out
     assert ("control mlp_scratch scratch: the book's own code cannot be "
-            'compared: arrays of shapes') in out
+            'compared: arrays of shapes') in ' '.join(out.split())
     assert (tmp_path / 'new' / 'index.html').exists()

@@ -117,6 +117,7 @@ def test_without_a_degree_of_freedom_nothing_can_be_told():
     assert estimate == Estimate(-2.0, np.inf, 0)
     assert estimate.minus(Estimate(1.0, 0.5, 7)) == (-3.0, np.inf, 0)
     assert detectable_ratio(0.01, 0, 0.9) == np.inf
+    assert detectable_ratio(0.01, np.nan, 0.9) == np.inf
 
 
 def test_holm_by_hand():

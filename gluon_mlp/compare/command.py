@@ -2,6 +2,7 @@
 import contextlib
 import ctypes
 import datetime
+import json
 import multiprocessing
 import os
 import platform
@@ -12,6 +13,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -20,6 +22,7 @@ from tqdm import tqdm
 from ..d2l import fashion_mnist
 from ..errors import ChapterError, DataError, in_a_line
 from ..machine import compat
+from ..sections import find
 from . import agreement, document, known, page, terminal
 from .quantities import FASHION_MNIST, described, is_trained
 from .rows import Comparison, Row, SourceText
@@ -29,8 +32,9 @@ from .rows import Comparison, Row, SourceText
 SOURCE_TEXT = {'train_concise(0), L2 norm of w': 14.670721054077148,
                'train_concise(3), L2 norm of w': 0.3454631567001343}
 RUNS, QUICK_RUNS = 12, 3
-QUICK_EPOCHS = 5  # of Fashion-MNIST
+QUICK_EPOCHS, CONTROL_EPOCHS = 5, 2  # of Fashion-MNIST
 DRAWS = 20  # of the source text's numbers
+POWER = Path(__file__).with_name('power.json')  # see `power`
 PROCESS_BYTES = 1e9  # of a training of ours and one of the book's code
 
 
@@ -157,9 +161,12 @@ def start_section(section, runs, quick, printings, start):
 def control_epochs(section, quick):
     """The epochs of the section's controls; None for all.
 
-    An epoch of Fashion-MNIST takes the book's code many seconds.
+    An epoch of Fashion-MNIST takes the book's code many seconds. The second
+    one tells whether the shuffle and the learning rate go on as they should.
     """
-    return 1 if quick or section in FASHION_MNIST else None
+    if quick:
+        return 1
+    return CONTROL_EPOCHS if section in FASHION_MNIST else None
 
 
 def about(result, runs, quick):
@@ -176,6 +183,7 @@ def about(result, runs, quick):
     texts['runs'] = f'{runs} shuffles' + (', --quick' if quick else '')
     if quick:
         texts['left out'] = left_out(result, runs)
+        texts['not caught'] = not_caught(result)
     return texts
 
 
@@ -191,6 +199,15 @@ def left_out(result, runs):
     if trained:
         texts.append('all but the first epoch of the controls')
     return ', '.join(texts) or 'nothing'
+
+
+def not_caught(result):
+    """The wrong ports that `--quick` does not catch, in a line."""
+    mutants = json.loads(POWER.read_text('utf-8'))['mutants']
+    return ', '.join(
+        f"{find(m['section']).number} {m['what']}" for m in mutants
+        if m['section'] in result.sections
+        and not (m['quick_printings'] or m['quick_control'])) or 'none'
 
 
 def compare_section(section, ours, printings, num_epochs=None):

@@ -11,8 +11,8 @@ UTF-8 JSON, in which NaN and infinity are null. An object with these keys:
 - `rows`: a list of `section` (slug), `what`, `kind` ('exact', 'converged',
   'statistical'), `digits` ('float32', 'decimals6', 'curve', 'integer'),
   `axis` ('linear', 'log'), `verdict` ('differs', 'not compared', 'too wide to
-  tell', 'as known', 'agrees'), `reason` (a text, if ours is not what it
-  should be), `x` (a list, or null where it is no curve), `number` (of our
+  tell', 'differs as known', 'agrees'), `reason` (a text, if ours is not what
+  it should be), `x` (a list, or null where it is no curve), `number` (of our
   runs), `ours` (their mean), `std`, `low` and `high` (over our runs; numbers
   or nested lists of one shape, as the next ones); of each printing by its
   name `book`, and `within` (whether a number lies in the range of our runs,

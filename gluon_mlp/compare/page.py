@@ -17,7 +17,7 @@ from .terminal import test_text
 
 ROOT = Path(__file__).resolve().parents[2]
 # The page's style classes.
-CLASSES = {'agrees': 'yes', 'as known': 'edition', 'differs': 'no',
+CLASSES = {'agrees': 'yes', 'differs as known': 'edition', 'differs': 'no',
            'not compared': 'none', 'too wide to tell': 'none'}
 
 

@@ -13,9 +13,8 @@ from . import agreement, known
 from .agreement import FALSE_ALARM
 from .statistics import prediction_interval
 
-# From the worst to the best; 'as known' stands for 'differs as known'.
-VERDICTS = ('differs', 'not compared', 'too wide to tell', 'as known',
-            'agrees')
+VERDICTS = ('differs', 'not compared', 'too wide to tell', 'differs as known',
+            'agrees')  # from the worst to the best
 
 
 @dataclass
@@ -83,11 +82,6 @@ class Row:
         return np.isfinite(self.printings[name].values) & ~self.within(name)
 
     @property
-    def count(self):
-        """How many numbers the printings have of it."""
-        return sum(q.count for q in self.printings.values())
-
-    @property
     def worst(self):
         """The index of the number that is furthest away, by our spread."""
         away = np.abs(self.ours - self.book) / np.maximum(
@@ -119,8 +113,9 @@ class Row:
                         for name in self.printings)
             found = 'differs' if apart else 'agrees'
             excused = 'differs' if apart > len(self.known) else 'agrees'
-        return ('as known' if found == 'differs' != excused and self.known
-                else found)
+        if found == 'differs' != excused and self.known:
+            return 'differs as known' if excused == 'agrees' else excused
+        return found
 
 
 @dataclass

@@ -140,9 +140,9 @@ def detectable_ratio(alpha, df, power):
     """The effect that a t-test finds with `power`, in standard errors.
 
     The test is two-sided at level `alpha`. Infinite without a degree of
-    freedom.
+    freedom, or if their number is NaN.
     """
-    if df == 0:
+    if not df > 0:
         return np.inf
     critical = stats.t.isf(alpha / 2, df)
     # What the estimated error is, divided by the true one: a thousand
