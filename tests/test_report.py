@@ -235,7 +235,7 @@ def test_json_has_the_documented_keys(parsed):
     for name, keys in (
             ('sections', 'section verdict counts'),
             ('rows', 'section what kind digits axis verdict reason x number '
-                     'ours std low high book within tests'),
+                     'ours std low high offset book within tests'),
             ('controls', 'section what num_epochs history weights allowed '
                          'reason agrees'),
             ('source_text', 'what text draws agrees'),

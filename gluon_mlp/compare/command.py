@@ -23,7 +23,7 @@ from ..d2l import fashion_mnist
 from ..errors import ChapterError, DataError, in_a_line
 from ..machine import compat
 from ..sections import find
-from . import agreement, document, known, page, terminal
+from . import agreement, document, known, page, recorded, terminal
 from .quantities import FASHION_MNIST, described, is_trained
 from .rows import Comparison, Row, SourceText
 
@@ -87,24 +87,27 @@ def processes():
     most = int(psutil.virtual_memory().available // PROCESS_BYTES)
     threads = ThreadPoolExecutor(
         max(1, min(compat.usable_processors(), most)))
-    mine = threading.local()
+    mine, pools = threading.local(), []
 
     def run(function, *args):
         try:
-            if not hasattr(mine, 'process'):
-                mine.process = _new_process()
-            return mine.process.submit(function, *args).result()
+            if not hasattr(mine, 'pool'):
+                mine.pool = _new_process()
+                pools.append(mine.pool)
+            return mine.pool.submit(function, *args).result()
         except BrokenProcessPool as error:
-            del mine.process
+            del mine.pool
             raise ChapterError(
                 'its process died; is there '
                 f'{PROCESS_BYTES / 1e9:g} GB of memory for each?') from error
     try:
         yield lambda *args: threads.submit(run, *args)
-    finally:  # without a wait: a training may take minutes
+    finally:  # a training may take minutes, so nothing waits for its end
         threads.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             process.kill()
+        for pool in pools:
+            pool.shutdown()  # frees the locks of a process that is gone
 
 
 def _new_process():
@@ -258,9 +261,22 @@ def compare_quantity(named, ours, tests, spared):
             return Row(named, np.empty((0, *q.values.shape)), reason=(
                 f'ours has the shape {run.shape}, not {q.values.shape}'))
     runs = np.stack(runs)
-    return Row(named, runs, rounding(q.section).get(q.what, 0.0), tests,
-               spared, '' if np.isfinite(runs).all() else
+    return Row(named, runs, rounding(q.section).get(q.what, 0.0), offset(q),
+               tests, spared, '' if np.isfinite(runs).all() else
                'ours is not a number')
+
+
+def offset(q):
+    """By how much the edition of our data moves each of the book's numbers.
+
+    It is estimated point by point, and for display only.
+    """
+    if (q.kind != 'statistical'
+            or fashion_mnist.load().edition == recorded.BOOK_EDITION):
+        return np.zeros_like(q.values)
+    return np.array([
+        recorded.offset(q.section, q.what, 'start', point).value
+        for point in np.eye(10)[:len(q.x)]])
 
 
 def not_compared(named, error):

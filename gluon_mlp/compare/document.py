@@ -14,9 +14,11 @@ UTF-8 JSON, in which NaN and infinity are null. An object with these keys:
   tell', 'differs as known', 'agrees'), `reason` (a text, if ours is not what
   it should be), `x` (a list, or null where it is no curve), `number` (of our
   runs), `ours` (their mean), `std`, `low` and `high` (over our runs; numbers
-  or nested lists of one shape, as the next ones); of each printing by its
-  name `book`, and `within` (whether a number lies in the range of our runs,
-  or, for exact numbers, agrees in all known digits); `tests` (see there).
+  or nested lists of one shape, as the next ones), `offset` (of the book's
+  numbers, by the edition of Fashion-MNIST); of each printing by its name
+  `book`, and `within` (whether a number less the offset lies in the range of
+  our runs, or, for exact numbers, agrees in all known digits); `tests` (see
+  there).
 - `tests`: a list of `what`, `measure` ('level', 'trend', 'start', 'value'),
   `log` (whether book and ours are logarithms), `book`, `ours` (means),
   `difference` (book minus ours and the edition's offset), `error` (its
@@ -80,6 +82,7 @@ def _row(row):
             'reason': row.reason, 'x': q.x, 'number': len(row.runs),
             'ours': row.ours, 'std': row.std, 'low': row.low,
             'high': row.high,
+            'offset': np.broadcast_to(row.offset, q.values.shape),
             'book': {name: q.values for name, q in row.printings.items()},
             'within': {name: row.within(name) for name in row.printings},
             'tests': [_test(test) for test in row.tests]}

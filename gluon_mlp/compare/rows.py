@@ -27,6 +27,7 @@ class Row:
     printings: dict       # name of each printing that has it -> `Quantity`
     runs: np.ndarray      # ours; one run of an exact quantity, none at all
     rounding: float = 0.0  # relative, of float32, of an exact quantity
+    offset: np.ndarray = 0.0  # of the book's numbers, by the edition
     tests: list = ()      # of a quantity that depends on the shuffle
     spared: list = ()     # the same, with the known differences left out
     reason: str = ''      # why ours is not what it should be
@@ -70,12 +71,14 @@ class Row:
     def within(self, name):
         """For each number of a printing whether it is one that we may have.
 
-        It lies in the range of our runs, widened by its known digits.
+        It lies in the range of our runs, widened by its known digits, once
+        the edition's offset is taken off.
         """
         q = self.printings[name]
         allowed = q.tolerance + 2 * self.rounding * np.abs(q.values)
-        return ((q.values >= self.low - allowed)
-                & (q.values <= self.high + allowed))
+        values = q.values - self.offset
+        return ((values >= self.low - allowed)
+                & (values <= self.high + allowed))
 
     def apart(self, name):
         """For each number of a printing whether it is known, and not that."""
@@ -84,7 +87,7 @@ class Row:
     @property
     def worst(self):
         """The index of the number that is furthest away, by our spread."""
-        away = np.abs(self.ours - self.book) / np.maximum(
+        away = np.abs(self.ours - self.book + self.offset) / np.maximum(
             self.std, self.quantity.tolerance + 1e-30)
         away = np.where(np.isnan(self.ours), np.inf, away)
         away = np.where(np.isfinite(self.book), away, -1)
