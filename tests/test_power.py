@@ -61,6 +61,18 @@ def test_there_are_as_many_as_promised_and_none_twice():
     assert len(set(names)) == len(names) >= 30
 
 
+def test_the_table_has_each_of_them_and_none_is_caught_by_neither():
+    """Each of the sections that are in it."""
+    sections = {row['section'] for row in TABLE}
+    assert [(row['section'], row['what']) for row in TABLE] == [
+        mutant[:2] for mutant in MUTANTS if mutant.section in sections]
+    for row in TABLE:
+        assert list(row) == ['section', 'what', *Caught._fields]
+        assert row['printings'] or row['control'], row
+        assert row['printings'] or not row['quick_printings'], row
+        assert row['control'] or not row['quick_control'], row
+
+
 def test_the_page_on_compare_has_the_same_table():
     page = (ROOT / 'docs/compare.md').read_text('utf-8')
     rows = [line for line in page.splitlines()
