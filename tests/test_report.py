@@ -1,5 +1,4 @@
 """The report shows what was compared, in a real browser too."""
-import base64
 import json
 import re
 import shutil
@@ -97,9 +96,9 @@ def verdicts(html, slug):
     """Of the rows of a section's table, by what they are of."""
     section = html.split(f'<h2 id="{slug}">')[1].split('<h2')[0]
     table = section.split('</table>')[0]
-    return {re.search('<tr><td>([^<]+)', row)[1]:
+    return {re.search('<tr><th scope="row">([^<]+)', row)[1]:
             re.search('class="verdict [a-z]+">([^<]+)<', row)[1]
-            for row in table.split('</tr>') if '<tr><td>' in row}
+            for row in table.split('</tr>') if '<tr><th scope="row">' in row}
 
 
 def test_the_verdict_and_the_counts_are_at_the_top(html, comparison):
@@ -111,13 +110,30 @@ def test_the_verdict_and_the_counts_are_at_the_top(html, comparison):
 
 def test_each_row_has_its_verdict(html):
     """The made-up differences come out as the verdict that they are."""
-    assert verdicts(html, 'mlp_scratch')['test_acc'] == 'differs'
-    assert verdicts(html, 'mlp_scratch')['train_acc'] == 'agrees'
+    assert verdicts(html, 'mlp_scratch')['test acc'] == 'differs'
+    assert verdicts(html, 'mlp_scratch')['train acc'] == 'agrees'
     for slug in NOT_COMPARED:
         assert set(verdicts(html, slug).values()) == {'not compared'}
     for slug in quantities.sections():
-        assert list(verdicts(html, slug)) == [
-            q.what for q in BOOKS[0].quantities(slug)]
+        assert set(verdicts(html, slug)) == {
+            figures.title_of(q.what) for q in BOOKS[0].quantities(slug)}
+
+
+def test_what_differs_comes_first_and_what_is_exact_last(html):
+    """So do the sections, and the rows within a section."""
+    slugs = re.findall('<h2 id="([a-z_]+)"', html)
+    assert slugs[0] == 'mlp_scratch'
+    assert slugs[-3:] == ['mlp', 'control', 'about']
+    assert next(iter(verdicts(html, 'mlp_scratch'))) == 'test acc'
+    assert list(verdicts(html, 'dropout'))[-1] == 'dropout layer: 1'
+
+
+@pytest.mark.parametrize('what, title', [
+    ('train_loss', 'train loss'), ('l2_norm_of_w', 'l2 norm of w'),
+    ('scratch_lambd_3/test_loss', 'scratch lambd = 3: test loss'),
+    ('fold_1_curve/train', 'fold 1 curve: train')])
+def test_a_quantity_has_a_title(what, title):
+    assert figures.title_of(what) == title
 
 
 def test_a_row_shows_book_and_ours(comparison, html):
@@ -177,15 +193,38 @@ def test_a_figure_has_the_axis_of_the_book_and_both_curves(comparison):
         'test loss, book']
 
 
-def test_images_are_whole_svg_files_in_the_page(html):
-    """Each is well-formed, and nothing is referred to outside the page."""
-    images = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', html)
-    assert len(images) == html.count('<img') == 20
-    for image in images:
-        root = ElementTree.fromstring(base64.b64decode(image))
-        assert root.tag == '{http://www.w3.org/2000/svg}svg'
-    assert set(re.findall(r'href="([^"]{,9})', html)) == {
+def svgs(html):
+    return [ElementTree.fromstring(text)
+            for text in re.findall('<svg.*?</svg>', html, re.S)]
+
+
+def test_figures_are_svg_in_the_page(html):
+    """Each is well-formed, named, in the page's colours, and whole."""
+    assert len(svgs(html)) == 20 and '<img' not in html
+    for root in svgs(html):
+        assert root.get('role') == 'img' and root.get('aria-label')
+        assert 'var(--text)' in ElementTree.tostring(root, 'unicode')
+    assert set(re.findall(r'var\(--([a-z0-9]+)\)', html)) <= set(
+        re.findall(r'--([a-z0-9-]+):', html))
+    assert set(re.findall(r'href="([^"]{,9})', html.split('<svg')[0])) >= {
         '#' + slug[:8] for slug in quantities.sections()}
+    assert set(re.findall('href="(.)', html)) == {'#'}
+    assert len(html) < 2e6
+
+
+def test_a_mark_tells_its_numbers(html, comparison):
+    """The book's number, of which printing, ours and its range."""
+    row = next(r for r in comparison.rows
+               if r.quantity.what == 'train_acc')  # of 4.2
+    name, book = next(iter(row.printings.items()))
+    text = (f'epoch 1: book {book.values[0]:.5g} ({name}), ours '
+            f'{row.ours[0]:.5g}, from {row.low[0]:.5g} to {row.high[0]:.5g}')
+    assert f'<title>{text}</title></use>' in html.replace('\n', '')
+    figure = next(root for root in svgs(html)
+                  if root.get('aria-label').startswith('Implementation'))
+    assert len(list(figure.iter(f'{figures.SVG}title'))) == sum(
+        np.isfinite(q.values).sum() for r in comparison.rows_of('mlp_scratch')
+        for q in r.printings.values())
 
 
 def test_every_number_is_in_the_page(comparison, html):
@@ -208,7 +247,7 @@ def test_texts_are_escaped(html):
 def test_listings_are_the_files(html):
     """The listing's text, without its colours, is the chapter's script."""
     listing = html.split('Listing: chapters/mlp_concise.py</summary>')[1]
-    listing = listing.split('</pre>')[0].partition('listing">')[2]
+    listing = listing.split('</pre>')[0].partition('tabindex="0">')[2]
     text = ElementTree.fromstring(f'<pre>{listing}</pre>')
     script = (page.ROOT / 'chapters' / 'mlp_concise.py').read_text('utf-8')
     assert ''.join(text.itertext()).strip() == script.strip()
@@ -274,19 +313,19 @@ def test_json_holds_all_the_numbers(parsed, comparison):
 
 def test_only_our_page_is_replaced(comparison, tmp_path):
     """An earlier page goes, what lies beside it stays, nothing is left."""
-    small = Comparison([], [], [], {'run': 'first'})
+    small = Comparison([], [], [], {'run': 'no. 1'})
     (tmp_path / 'mine.txt').write_text('keep')
     page.write(small, tmp_path)
-    small.about['run'] = 'second'
+    small.about['run'] = 'no. 2'
     path = page.write(small, tmp_path)
-    assert 'second' in path.read_text() and 'first' not in path.read_text()
+    assert 'no. 2' in path.read_text() and 'no. 1' not in path.read_text()
     assert sorted(p.name for p in tmp_path.iterdir()) == ['index.html',
                                                           'mine.txt']
 
 
 def test_a_failed_write_leaves_the_old_page(tmp_path, monkeypatch):
     """The disk is full halfway: the old page is whole, nothing is left."""
-    small = Comparison([], [], [], {'run': 'first'})
+    small = Comparison([], [], [], {'run': 'no. 1'})
     path = page.write(small, tmp_path)
     old = path.read_text()
 
@@ -328,14 +367,15 @@ OVERFLOW = '''
 document.querySelectorAll('details').forEach(d => d.open = true);
 return [window.innerWidth, document.documentElement.clientWidth,
         document.documentElement.scrollWidth]'''
-IMAGES = '''
-return [...document.images].map(i => i.complete && i.naturalWidth > 0)'''
+DRAWN = '''
+return [...document.querySelectorAll('figure use')].filter(
+  u => u.getBBox().width + u.getBBox().height > 0).length'''
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('width', [1280, 375])
 def test_page_in_a_browser(browser, path, width):
-    """At both widths: all images, no error, no sideways scroll, no network.
+    """At both widths: all marks, no error, no sideways scroll, no network.
 
     With everything unfolded that can be.
     """
@@ -343,8 +383,7 @@ def test_page_in_a_browser(browser, path, width):
         'width': width, 'height': 800, 'deviceScaleFactor': 1,
         'mobile': width < 500})
     browser.get(path.as_uri())
-    images = browser.execute_script(IMAGES)
-    assert len(images) == 20 and all(images)
+    assert browser.execute_script(DRAWN) == path.read_text().count('<use ')
     assert browser.execute_script(OVERFLOW) in (
         [width] * 3, [width] + [width - 15] * 2)  # with a vertical bar
     assert browser.get_log('browser') == []

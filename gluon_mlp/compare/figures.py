@@ -1,34 +1,49 @@
 """The figures of the page: each curve, the book's and ours.
 
 Below the curves are their differences, and the range of our runs. Each figure
-is an SVG image that the page itself contains.
+is SVG within the page, in the page's own colours and fonts, so it follows a
+dark scheme. A point of the book tells its numbers when the mouse is over it.
 """
-import base64
 import io
+import re
+from xml.etree import ElementTree
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ..sections import find
+
 # Our curves are coloured lines, and the book's are black marks. The colours
 # are those of Okabe and Ito, which colour-blind readers can tell apart. In
 # grey, the dashes and the shapes of the marks still differ.
-CURVES = (('#0072B2', '-', 'o'), ('#D55E00', '--', 's'),
-          ('#009E73', '-.', '^'))
+CURVES = (('#0072b2', '-', 'o'), ('#d55e00', '--', 's'),
+          ('#009e73', '-.', '^'))
 RANGE, INTERVAL = '#c4c4c4', '#e9e9e9'  # of our runs; for one more draw
+GRID, EDGE = '#e4e4e4', '#888888'
+# What the page's style sheet calls these colours.
+NAMES = {'#000000': 'text', RANGE: 'range', INTERVAL: 'interval',
+         GRID: 'grid', EDGE: 'edge', **{color: f'curve{i}' for i, (color, *_)
+                                        in enumerate(CURVES)}}
 STYLE = {'font.size': 9, 'font.family': 'DejaVu Sans', 'axes.grid': True,
-         'grid.color': '#e4e4e4', 'axes.edgecolor': '#888888',
-         'axes.axisbelow': True, 'axes.formatter.limits': (-3, 4),
-         'legend.frameon': False, 'lines.linewidth': 1.4,
+         'grid.color': GRID, 'axes.edgecolor': EDGE, 'axes.axisbelow': True,
+         'figure.facecolor': 'none', 'axes.facecolor': 'none',
+         'axes.formatter.limits': (-3, 4), 'legend.frameon': False,
+         'lines.linewidth': 1.4, 'svg.fonttype': 'none',
          'svg.hashsalt': 'gluon_mlp'}  # the same figure, the same file
+SVG = '{http://www.w3.org/2000/svg}'
+ElementTree.register_namespace('', SVG[1:-1])
+ElementTree.register_namespace('xlink', 'http://www.w3.org/1999/xlink')
 MOST_MARKS = 30  # on a curve; its differences are all drawn
 
 
 def of_section(rows):
-    """What the page needs of each figure: name, caption, image."""
+    """What the page needs of each figure: name, caption, SVG."""
     return [{'name': name, 'caption': _caption(group),
-             'image': _image(draw_curves(group))}
+             'svg': _svg(draw_curves(group), f'{name}: the book and ours, '
+                         'and their difference', _told(group))}
             for name, group in by_figure(rows).items()]
 
 
@@ -41,26 +56,62 @@ def by_figure(rows):
     figures = {}
     for row in rows:
         q = row.quantity
-        name = (q.what.rpartition('/')[0]
-                or (q.what if q.section == 'mlp' else q.section))
+        name = q.what.rpartition('/')[0] or (
+            q.what if q.section == 'mlp' else find(q.section).title)
         if q.x is not None:
-            figures.setdefault(name, []).append(row)
+            figures.setdefault(title_of(name), []).append(row)
     return figures
+
+
+def title_of(what):
+    """The name of a quantity or of its figure in words."""
+    words = what.replace('/', ': ').replace('_', ' ')
+    return re.sub('(lambd|wd) (?=[0-9])', r'\1 = ', words)
 
 
 def _caption(rows):
     return ', '.join(f'{_curve_name(r)}: {r.verdict}' for r in rows)
 
 
-def _image(figure):
-    """The figure as an SVG image in a `data:` URL, and its size in pixels."""
+def _told(rows):
+    """The texts that the book's marks show, by the marks' ids."""
+    return {f'{r.quantity.what}/{name}': [
+        f'{xlabel(r)} {x:g}: book {value:.5g} ({name}), ours {ours:.5g}, '
+        f'from {low:.5g} to {high:.5g}'
+        for x, value, ours, low, high in list(zip(
+            r.quantity.x, q.values, r.ours, r.low, r.high))[::_step(q)]
+        if np.isfinite(value)]
+        for r in rows for name, q in r.printings.items()}
+
+
+def _svg(figure, title, told):
+    """The figure as an SVG element with a title.
+
+    `told` has the texts for the marks that matplotlib draws under an id.
+    """
     file = io.BytesIO()
     with rc_context(STYLE):
         figure.savefig(file, format='svg', metadata={'Date': None})
-    width, height = (figure.get_size_inches() * 96).round().astype(int)
-    data = base64.b64encode(file.getvalue()).decode('ascii')
-    return {'src': f'data:image/svg+xml;base64,{data}',
-            'width': width, 'height': height}
+    root = ElementTree.fromstring(file.getvalue())
+    for unused in root[:2]:  # metadata, and a style that the page has
+        root.remove(unused)
+    for group in root.iter(f'{SVG}g'):
+        name = group.attrib.pop('id', '')  # another figure has the same
+        for mark, text in zip(group.iter(f'{SVG}use'), told.get(name, ())):
+            ElementTree.SubElement(mark, f'{SVG}title').text = text
+    for name in ('width', 'height'):
+        del root.attrib[name]
+    root.set('role', 'img')
+    root.set('aria-label', title)
+    text = ElementTree.tostring(root, 'unicode')
+    text = re.sub('#[0-9a-f]{6}', lambda color: f'var(--{NAMES[color[0]]})'
+                  if color[0] in NAMES else color[0], text)
+    # Hundredths of a pixel, the page's font, no indentation: half the size.
+    text = re.sub(r" font-family: 'DejaVu Sans';?|"
+                  r' transform="rotate\(-0 [^"]*"', '', text)
+    text = re.sub(r' (d|x|y)="[^"]*"', lambda places: re.sub(
+        r'(\.\d\d)\d+', r'\1', places[0]), text)
+    return Markup(re.sub(r'\n\s*', '\n', text))
 
 
 def _curve_name(row):
@@ -118,11 +169,16 @@ def _draw_curve(axes, row, color, dashes, mark):
                       linewidth=0)
     axes.plot(q.x, row.ours, dashes, color=color, label=f'{name}, ours')
     label = f'{name}, book'
-    for printing in row.printings.values():
+    for printing_name, printing in row.printings.items():
         axes.plot(q.x, printing.values, mark, color='black', markersize=4,
                   markerfacecolor='none', markeredgewidth=0.8, label=label,
-                  markevery=-(-len(q.x) // MOST_MARKS))
+                  markevery=_step(q), gid=f'{q.what}/{printing_name}')
         label = None  # once in the legend
+
+
+def _step(quantity):
+    """Of how many points of a curve one has a mark."""
+    return -(-len(quantity.x) // MOST_MARKS)
 
 
 def _draw_difference(axes, row, color, dashes, mark):
@@ -132,7 +188,7 @@ def _draw_difference(axes, row, color, dashes, mark):
     unit = row.ours if log else np.ones_like(row.ours)
     axes.fill_between(q.x, (row.low - row.ours) / unit,
                       (row.high - row.ours) / unit, color=RANGE, linewidth=0)
-    axes.axhline(0, color='#555555', linewidth=0.6)
+    axes.axhline(0, color=EDGE, linewidth=0.6)
     for printing in row.printings.values():
         axes.plot(q.x, (printing.values - row.ours) / unit, dashes,
                   color=color, marker=mark, markersize=2.5, linewidth=1)
@@ -142,8 +198,10 @@ def _draw_difference(axes, row, color, dashes, mark):
 
 
 def histogram(number, mean, half):
-    """The image of our draws, with the source text's number as a line."""
-    return _image(_draw_histogram(number, mean, half))
+    """Our draws as SVG, with the source text's number as a line."""
+    return _svg(_draw_histogram(number, mean, half),
+                f'{number.what}: histogram of our draws, and the source '
+                'text', {})
 
 
 def _draw_histogram(number, mean, half):

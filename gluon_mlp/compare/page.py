@@ -12,6 +12,7 @@ from .. import sections
 from ..files import written_whole
 from . import figures
 from .agreement import FALSE_ALARM
+from .rows import VERDICTS
 from .statistics import prediction_interval
 from .terminal import test_text
 
@@ -32,7 +33,7 @@ def write(comparison, folder):
     page = environment.get_template('page.html').render(
         verdict=comparison.verdict(),
         counts=_counts(comparison),
-        sections=[_section(comparison, s) for s in comparison.sections],
+        sections=[_section(comparison, s) for s in in_order(comparison)],
         controls=[_control(c) for c in comparison.controls],
         source_text=[_source_text(s) for s in comparison.source_text],
         false_alarm=FALSE_ALARM, about=comparison.about,
@@ -41,6 +42,15 @@ def write(comparison, folder):
     with written_whole(path) as partial:
         partial.write_text(page, encoding='utf-8')
     return path
+
+
+def in_order(comparison):
+    """The slugs of the sections: what differs, trainings, exact numbers."""
+    def rank(slug):
+        verdict = VERDICTS.index(comparison.verdict(slug))
+        kinds = {r.quantity.kind for r in comparison.rows_of(slug)}
+        return (verdict if verdict < 2 else 2), kinds == {'exact'}
+    return sorted(comparison.sections, key=rank)
 
 
 def _counts(comparison, slug=None):
@@ -53,10 +63,13 @@ def _section(comparison, slug):
     rows = comparison.rows_of(slug)
     compared = any(len(r.runs) for r in rows)
     verdict = comparison.verdict(slug)
-    return {'slug': slug, 'title': _title(slug), 'compared': compared,
+    found = sections.find(slug)
+    return {'slug': slug, 'title': _title(slug), 'number': found.number,
+            'title_zh': found.title_zh, 'compared': compared,
             'verdict': verdict, 'class': CLASSES[verdict],
             'counts': _counts(comparison, slug),
-            'rows': [_cells(r) for r in rows],
+            'rows': [_cells(r) for r in sorted(rows, key=lambda row: (
+                row.quantity.kind == 'exact', VERDICTS.index(row.verdict)))],
             'figures': figures.of_section(rows) if compared else [],
             'tables': [_table(r) for r in rows
                        if compared and r.quantity.values.size > 1],
@@ -79,7 +92,10 @@ def _listings(slug):
 
 
 def _listing_style():
-    return Markup(HtmlFormatter(style='tango').get_style_defs('.listing'))
+    light, dark = (HtmlFormatter(style=style).get_style_defs('.listing')
+                   for style in ('tango', 'github-dark'))
+    return Markup(f'{light}\n@media screen and (prefers-color-scheme: dark) '
+                  f'{{\n{dark}\n}}')
 
 
 def _cells(row):
@@ -88,10 +104,20 @@ def _cells(row):
     ours = _first_to_last(row, row.ours) if len(row.runs) else '–'
     if q.values.size == 1 and q.kind != 'exact':
         ours += f' ± {float(row.std):.2g}'
-    return {'what': q.what, 'kind': q.kind, 'runs': len(row.runs),
+    return {'what': figures.title_of(q.what), 'kind': q.kind,
+            'runs': len(row.runs),
             'verdict': row.verdict, 'class': CLASSES[row.verdict],
             'reason': row.reason, 'book': _first_to_last(row, q.values),
-            'ours': ours, 'tests': [test_text(t) for t in row.tests]}
+            'ours': ours, 'tests': _tests(row.tests)}
+
+
+def _tests(tests):
+    """The tests in words; of many only those that do not agree."""
+    telling = [t for t in tests if len(tests) <= 3 or t.verdict != 'agrees']
+    texts = [test_text(t) for t in telling]
+    if len(tests) > len(telling):
+        texts.append(f'{len(tests) - len(telling)} of {len(tests)} agree')
+    return texts
 
 
 def _first_to_last(row, values):
@@ -122,7 +148,8 @@ def _table(row):
                             for p in row.printings.values()),
                       *(_text(values[i], q.digits)
                         for values in (row.ours, row.low, row.high))])
-    return {'what': q.what, 'lines': lines, 'printings': list(row.printings),
+    return {'what': figures.title_of(q.what), 'lines': lines,
+            'printings': list(row.printings),
             'at': 'index' if q.x is None else figures.xlabel(row)}
 
 
@@ -145,4 +172,4 @@ def _source_text(number):
             'place': f'above {number.below} of our {len(number.draws)}',
             'verdict': 'within' if number.agrees else 'outside',
             'class': 'yes' if number.agrees else 'no',
-            'image': figures.histogram(number, mean, half)}
+            'svg': figures.histogram(number, mean, half)}
