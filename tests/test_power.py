@@ -13,7 +13,7 @@ from gluon_mlp.compare.power import MUTANTS, Caught, Port
 from gluon_mlp.compare.quantities import is_trained
 from gluon_mlp.d2l import fashion_mnist
 from gluon_mlp.errors import NonFiniteLossError
-from house_tables import find_real_tables
+from house_tables import use_real_tables
 
 TABLE = json.loads(command.POWER.read_text('utf-8'))['mutants']
 
@@ -40,11 +40,12 @@ right = functools.cache(numbers_of)
 
 @pytest.mark.parametrize('index', range(len(MUTANTS)), ids=[
     f'{mutant.section}: {mutant.what}' for mutant in MUTANTS])
-def test_each_wrong_port_computes_something_else(few_images, index):
+def test_each_wrong_port_computes_something_else(few_images, monkeypatch,
+                                                 tmp_path, index):
     """And is gone again afterwards."""
     section, _, make = MUTANTS[index]
-    if section == 'kaggle_house_price' and find_real_tables() is None:
-        pytest.skip('the house price tables are not at hand')
+    if section == 'kaggle_house_price':
+        use_real_tables(monkeypatch, tmp_path)
     before = right(section)
     with Port() as port:
         make(port)
@@ -132,7 +133,6 @@ def books_of():
 
 
 @pytest.mark.slow
-@pytest.mark.mxnet
 @pytest.mark.parametrize('section, what', [
     ('weight_decay', 'bias decayed, too'), ('weight_decay', 'lambda 3.1'),
     ('mlp_concise', 'batch size 512'),
@@ -146,7 +146,6 @@ def test_the_table_says_what_is_found(real_data, books_of, section, what):
 
 
 @pytest.mark.slow
-@pytest.mark.mxnet
 @pytest.mark.parametrize('section', ['mlp_concise', 'weight_decay'])
 def test_a_training_that_is_right_is_caught_by_nobody(
         real_data, books_of, monkeypatch, section):

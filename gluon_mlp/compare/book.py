@@ -216,7 +216,8 @@ def _decayed_concise(wd):
     net.initialize(init.Normal(sigma=1))
     trainer = gluon.Trainer(net.collect_params(), 'sgd',
                             {'learning_rate': 0.003, 'wd': wd})
-    net.collect_params('.*bias').setattr('wd_mult', 0)
+    for param in net.collect_params('.*bias').values():
+        param.wd_mult = 0
     return net, loss, loss, trainer, trainer
 
 

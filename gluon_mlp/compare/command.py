@@ -47,13 +47,14 @@ def compare(only, runs, quick, printings, verbose, folder):
     """
     started = time.perf_counter()
     result = Comparison([], [], [], {}, {p.name: p.about for p in printings})
-    terminal.print_head(result)
+    with contextlib.suppress(BrokenPipeError):  # of `| head -1`
+        terminal.print_head(result)
     with processes() as start:
         for compare_next in [
                 start_section(section, runs, quick, printings, start)
                 for section in sections_of(only, printings)]:
             section = compare_next(result)
-            with contextlib.suppress(BrokenPipeError):  # of `| head -1`
+            with contextlib.suppress(BrokenPipeError):
                 terminal.print_section(result, section, verbose)
     seconds = time.perf_counter() - started
     result.about = {**about(result, runs, quick), 'seconds': f'{seconds:.0f}'}
