@@ -29,7 +29,7 @@ def compare(
             'errors only.')] = False,
         power: Annotated[bool, typer.Option(
             '--power', help='Compare wrong ports instead, each with one '
-            'mistake: who catches it? In half an hour.')] = False,
+            'mistake: who catches it? In an hour.')] = False,
         verbose: Annotated[bool, typer.Option(
             '--verbose', help='Also the quantities that agree.')] = False,
         report: Annotated[Path, typer.Option(

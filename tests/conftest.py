@@ -115,6 +115,15 @@ def real_data():
 
 
 @pytest.fixture
+def few_images(real_data, monkeypatch):
+    """Fashion-MNIST of 3,000 images, so the last batch is smaller."""
+    from gluon_mlp.d2l import fashion_mnist
+    *arrays, edition = real_data
+    few = fashion_mnist.FashionMNIST(*(a[:3000] for a in arrays), edition)
+    monkeypatch.setattr(fashion_mnist, 'load', lambda: few)
+
+
+@pytest.fixture
 def run_script(tmp_path):
     """Run `chapters/NAME.py ARGS`, its figures in `tmp_path/'figures'`."""
     def run(name, *args, timeout=300):

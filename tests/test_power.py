@@ -11,19 +11,10 @@ from conftest import ROOT
 from gluon_mlp.compare import command, control, power, reproduce
 from gluon_mlp.compare.power import MUTANTS, Caught, Port
 from gluon_mlp.compare.quantities import is_trained
-from gluon_mlp.d2l import fashion_mnist
 from gluon_mlp.errors import NonFiniteLossError
 from house_tables import use_real_tables
 
 TABLE = json.loads(command.POWER.read_text('utf-8'))['mutants']
-
-
-@pytest.fixture
-def few_images(real_data, monkeypatch):
-    """Fashion-MNIST of 3,000 images, so the last batch is smaller."""
-    *arrays, edition = real_data
-    few = fashion_mnist.FashionMNIST(*(a[:3000] for a in arrays), edition)
-    monkeypatch.setattr(fashion_mnist, 'load', lambda: few)
 
 
 def numbers_of(section):

@@ -5,17 +5,8 @@ import pytest
 from conftest import ROOT
 from gluon_mlp.compare.control import arrays_of, recorded
 from gluon_mlp.compare.reproduce import reproduce
-from gluon_mlp.d2l import fashion_mnist
 from house_tables import use_real_tables
 from scripts import script_here
-
-
-@pytest.fixture
-def few_images(real_data, monkeypatch):
-    """Fashion-MNIST of 3,000 images, so the last batch is smaller."""
-    *arrays, edition = real_data
-    few = fashion_mnist.FashionMNIST(*(a[:3000] for a in arrays), edition)
-    monkeypatch.setattr(fashion_mnist, 'load', lambda: few)
 
 
 def trainings_of(run, *args, **kwargs):

@@ -51,19 +51,15 @@ def compiled_loss():
     return lean.compiled(gluon.loss.SoftmaxCrossEntropyLoss())
 
 
-def products(shapes, num_repeats, device='cpu'):
+def products(shapes, num_repeats):
     """Products of matrices (m, k) and (k, n), each `num_repeats` times.
 
     `shapes` has m, k, n for each name, and whether the first matrix is
     transposed. Gives the seconds of one product by name.
     """
-    ctx = get_device(device)
-    pairs = {}
-    with ctx:
-        for name, (m, k, n, transposed) in shapes.items():
-            pairs[name] = (
-                np.random.normal(size=(k, m) if transposed else (m, k)),
-                np.random.normal(size=(k, n)), transposed)
+    pairs = {name: (np.random.normal(size=(k, m) if transposed else (m, k)),
+                    np.random.normal(size=(k, n)), transposed)
+             for name, (m, k, n, transposed) in shapes.items()}
 
     def run():
         return {'parts': {name: _product_seconds(*pair, num_repeats)

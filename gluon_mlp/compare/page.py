@@ -12,6 +12,7 @@ from .. import sections
 from ..files import written_whole
 from . import figures
 from .agreement import FALSE_ALARM
+from .quantities import is_trained
 from .rows import VERDICTS
 from .statistics import prediction_interval
 from .terminal import test_text
@@ -48,8 +49,7 @@ def in_order(comparison):
     """The slugs of the sections: what differs, trainings, exact numbers."""
     def rank(slug):
         verdict = VERDICTS.index(comparison.verdict(slug))
-        kinds = {r.quantity.kind for r in comparison.rows_of(slug)}
-        return (verdict if verdict < 2 else 2), kinds == {'exact'}
+        return min(verdict, 2), not is_trained(slug)
     return sorted(comparison.sections, key=rank)
 
 
