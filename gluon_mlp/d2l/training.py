@@ -16,6 +16,9 @@ npx.set_np()
 compat.keep_subnormals()
 lean.tune()
 
+# What a network raises for inputs that do not fit; MXNet 2.0 asserts.
+MISFIT = MXNetError, ValueError, AssertionError
+
 
 class Epoch(NamedTuple):
     """What `train_ch3` records of an epoch: means over the examples."""
@@ -127,7 +130,7 @@ def train_epoch_ch3(net, train_iter, loss, updater):
             with autograd.record():
                 y_hat = net(X)
                 l = loss(y_hat, y)
-        except (MXNetError, ValueError) as error:
+        except MISFIT as error:
             raise DataError(f'the network cannot take X of shape {X.shape} '
                             f'with y of {y.shape}') from error
         l.backward()

@@ -11,10 +11,10 @@ import threading
 from functools import cached_property
 
 from mxnet import autograd, kv, np
-from mxnet.base import MXNetError
 
 from .. import experiment
 from ..d2l.data import ArrayIter
+from ..d2l.training import MISFIT
 from ..errors import ChapterError
 from .updaters import check, parameters
 
@@ -104,7 +104,7 @@ class Workers:
         try:
             with autograd.train_mode():
                 first, second = (net(X).asnumpy() for _ in range(2))
-        except (MXNetError, ValueError):
+        except MISFIT:
             return  # the training itself says what does not fit
         if first.tobytes() != second.tobytes():
             raise ChapterError('the network uses dropout: workers would draw '
