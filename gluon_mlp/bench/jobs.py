@@ -13,7 +13,7 @@ BOOK = "the book's MXNet code"
 TORCH_BOOK = "the book's PyTorch code"
 EAGER, COMPILED = 'PyTorch eager', 'PyTorch compiled'
 SMALL = {'underfit_overfit': 3, 'weight_decay': 4}  # the trainings of each
-BOOK_REPEATS = 3  # the book's code takes many times as long as the others
+BOOK_REPEATS = 9  # the book's code takes many times as long as the others
 LOAD_REPEATS = 5  # and so does an epoch beside busy processes
 
 
