@@ -1,4 +1,5 @@
 """What the tests share."""
+import multiprocessing.util
 import re
 import subprocess
 import sys
@@ -43,6 +44,9 @@ class Quick:
         self.backward = _LIB.MXAutogradBackwardEx
         _LIB.MXAutogradBackwardEx = self.count
         sys.addaudithook(self.audit)
+        # It raises no event of Python's.
+        self.spawn = multiprocessing.util.spawnv_passfds
+        multiprocessing.util.spawnv_passfds = self.start
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self):
@@ -57,6 +61,12 @@ class Quick:
         """Called by Python at many kinds of events."""
         if self.testing and event in PROCESSES:
             pytest.skip('not quick: it starts a process')
+
+    def start(self, *args):
+        """Called for each process of `multiprocessing`."""
+        if self.testing:
+            pytest.skip('not quick: it starts a process')
+        return self.spawn(*args)
 
     def count(self, *args):
         """Called by MXNet for each backward pass."""

@@ -53,6 +53,30 @@ def score(values, weights):
     return values[:, used] @ weights[used]
 
 
+def scorer(section, what, measure, weights):
+    """The function that reduces a curve's runs (n, points) to a measure (n,).
+
+    It is `score`, but for the level. That leaves out the two worst of nine
+    epochs: those in which a run is farthest below the usual accuracy, or
+    above the usual loss. So an epoch in which training goes astray has no
+    effect. The usual curve is the median of the recorded runs. Of fewer than
+    five epochs, none is left out.
+    """
+    if measure != 'level':
+        return functools.partial(score, weights=weights)
+    used = np.flatnonzero(weights)
+    usual = np.median(curves(section, what), axis=0)[used]
+    sign = -1 if what.endswith('loss') else 1
+
+    def level(values):
+        above = np.sort(sign * (values[:, used] - usual))
+        better = above[:, (len(used) - 1) // 4:].mean(axis=1)
+        # A training that diverged at its end is not left out.
+        return np.where(np.isfinite(above).all(axis=1),
+                        usual.mean() + sign * better, np.nan)
+    return level
+
+
 def start_of(what):
     """The curve whose first point tells how early the run of `what` began.
 
@@ -77,16 +101,16 @@ def offset_of(section, what, measure, weights):
     """The mean over the printings minus that over the recorded runs."""
     book, start = (np.stack([numbers[section][name] for numbers in _books()])
                    for name in (what, start_of(what)))
-    groups = [(score(book, weights), start[:, 0]),
-              scores(section, what, weights)]
+    groups = [(scorer(section, what, measure, weights)(book), start[:, 0]),
+              scores(section, what, measure, weights)]
     if measure == 'start':
         return difference_of_means(*(values for values, _ in groups))
     return difference_at_equal_x(*groups)
 
 
-def scores(section, what, weights):
+def scores(section, what, measure, weights):
     """The measure of the recorded runs, and how early they started."""
-    return (score(curves(section, what), weights),
+    return (scorer(section, what, measure, weights)(curves(section, what)),
             curves(section, start_of(what))[:, 0])
 
 
