@@ -33,7 +33,9 @@ d2l.save_figure('mlp_one_hidden_layer')
 # %% [markdown]
 # An affine function of an affine function is affine again, so a hidden layer
 # alone gains nothing. What makes the difference is a nonlinear activation
-# function $\sigma$, applied to each element of the hidden layer:
+# function $\sigma$, applied to each element of the hidden layer. From the
+# weighted sum of its inputs and its bias it decides how active a unit is. It
+# has to have a derivative, or nearly, and no unit needs to know the others:
 #
 # $$\mathbf{H} = \sigma(\mathbf{X} \mathbf{W}^{(1)} + \mathbf{b}^{(1)}),
 # \qquad
@@ -52,8 +54,9 @@ d2l.save_figure('mlp_relu')
 
 # %% [markdown]
 # Its derivative is 0 on the left and 1 on the right. ReLU has no derivative
-# at 0, where we take the one from the left, 0. So a unit either passes the
-# whole gradient on or none of it.
+# at 0, where we take the one from the left, 0. This seldom matters, because
+# a weighted sum of real data is hardly ever exactly 0. So a unit either
+# passes the whole gradient on or none of it.
 
 # %%
 d2l.plot(x, grad, 'x', 'grad of relu')
@@ -65,6 +68,9 @@ d2l.save_figure('mlp_grad_of_relu')
 # The sigmoid function squashes all real numbers into the interval (0, 1):
 #
 # $$\mathrm{sigmoid}(x) = \frac{1}{1 + \exp(-x)}.$$
+#
+# It is a smooth version of the threshold unit, which jumps from 0 to 1 and
+# has no gradient to learn from.
 
 # %%
 y, grad = mlp.value_and_grad(mlp.sigmoid, x)
@@ -129,6 +135,42 @@ for name, f in (('relu', mlp.relu),
     print(f'{name}: values from {float(y.min()):.4f} to '
           f'{float(y.max()):.4f}; the largest gradient is '
           f'{float(grad[largest]):.4f}, at x = {float(x[largest]):.1f}')
+
+# %% [markdown]
+# ### Close to a line, and close to a softmax
+#
+# Near 0 sigmoid is close to the line $1/2 + x/4$, and tanh to $x$. Sigmoid is
+# also the softmax of two classes whose outputs are $x$ and 0.
+
+# %%
+for most in (0.5, 1, 2):
+    near = np.linspace(-most, most, 101)
+    print(f'for x from {-most:g} to {most:g} the line at 0 is off by at most:'
+          + ','.join(f' {name} {float(abs(f(near) - line).max()):.4f}'
+                     for name, f in (('sigmoid', mlp.sigmoid),
+                                     ('tanh', mlp.tanh))
+                     for line in [mlp.tangent(f, near)]))
+difference = abs(mlp.sigmoid(x) - mlp.sigmoid_by_softmax(x)).max()
+print('sigmoid(x) is the softmax of (x, 0) up to '
+      f'{float(difference):.1g}')
+
+# %% [markdown]
+# ### What a hidden layer costs
+#
+# A fully connected layer has a weight for each pair of an input and an
+# output. That is much even for the small images of this chapter, and out of
+# the question for large ones. Fewer parameters can do as well if layers
+# share some of them. Zhang et al. (2021) build weight matrices from small
+# ones by Kronecker products, and so need a fraction. Chapter 6 of the book
+# shares them between the places of an image.
+
+# %%
+for what, num_units in (
+        ('softmax regression, 28 x 28', (784, 10)),
+        ('256 hidden units, 28 x 28', (784, 256, 10)),
+        ('twice 256 hidden units, 28 x 28', (784, 256, 256, 10)),
+        ('256 hidden units, 1000 x 1000, colours', (3000000, 256, 10))):
+    print(f'{mlp.num_params(num_units):11,} parameters: {what}')
 
 # %% [markdown]
 # ### Affine layers in a row are one affine layer

@@ -43,6 +43,28 @@ def value_and_grad(f, x):
     return y, x.grad
 
 
+def tangent(f, x):
+    """The line that touches `f` at 0, at each element of `x` (4.1.2)."""
+    y, slope = value_and_grad(f, np.zeros(1))
+    return y + slope * x
+
+
+def sigmoid_by_softmax(x):
+    """The softmax of the pair (x, 0), of which it gives the first (4.1.2).
+
+    It is exp(x) / (exp(x) + 1), so the sigmoid: two classes need one output.
+    """
+    return npx.softmax(np.stack([x, np.zeros_like(x)], axis=-1))[..., 0]
+
+
+def num_params(num_units):
+    """How many weights and biases dense layers have (4.1.1).
+
+    `num_units` are the widths from input to output.
+    """
+    return sum((m + 1) * n for m, n in zip(num_units, num_units[1:]))
+
+
 def forward(X, layers, activation=None):
     """Apply affine layers, pairs (W, b), to the rows of X (4.1.1).
 

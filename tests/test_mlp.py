@@ -7,9 +7,12 @@ from gluon_mlp.mlp import (
     fit,
     forward,
     get_quadrants,
+    num_params,
     prelu,
     relu,
     sigmoid,
+    sigmoid_by_softmax,
+    tangent,
     tanh,
     value_and_grad,
 )
@@ -175,6 +178,27 @@ def test_relu_between_affine_layers_makes_them_more_than_one(X, layers):
     A = onp.column_stack([X, onp.ones(len(X))])
     best = A @ onp.linalg.lstsq(A, expected, rcond=None)[0]
     assert abs(best - expected).max() > 0.1
+
+
+@pytest.mark.parametrize('f, offset, slope', [
+    (sigmoid, 0.5, 0.25), (tanh, 0, 1)])
+def test_near_0_the_function_is_close_to_its_tangent(f, offset, slope):
+    """The next term of the series is x^3 / 48, or x^3 / 3."""
+    x = np.linspace(-0.1, 0.1, 21)
+    line = tangent(f, x).asnumpy()
+    onp.testing.assert_allclose(line, offset + slope * x.asnumpy(), atol=1e-6)
+    assert 1e-5 < abs(f(x).asnumpy() - line).max() < 0.1 ** 3 / 2
+
+
+def test_sigmoid_is_the_softmax_of_x_and_0():
+    x = np.arange(-8.0, 8.0, 0.1)
+    onp.testing.assert_allclose(sigmoid_by_softmax(x).asnumpy(),
+                                sigmoid(x).asnumpy(), rtol=1e-5)
+
+
+def test_the_parameters_are_the_weights_and_the_biases():
+    assert num_params((784, 10)) == 7850
+    assert num_params((784, 256, 10)) == 784 * 256 + 256 + 256 * 10 + 10
 
 
 def test_script_draws_ten_figures_and_shows_the_claim_in_numbers(
