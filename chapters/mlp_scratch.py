@@ -6,7 +6,7 @@
 # Fashion-MNIST, written with arrays and `autograd` alone.
 
 # %%
-from gluon_mlp.run.options import options
+from gluon_mlp.run.options import book_ends, options
 
 from gluon_mlp import d2l, mlp_scratch
 from mxnet import gluon
@@ -34,7 +34,9 @@ params = mlp_scratch.init_params(num_hiddens)
 # \qquad \mathbf{O} = \mathbf{H} \mathbf{W}_2 + \mathbf{b}_2.$$
 #
 # We write ReLU as `np.maximum(X, 0)`. In MXNet its gradient at 0 is 1, while
-# that of `npx.relu` in section 4.1 is 0.
+# that of `npx.relu` is 0, as section 4.1 has it: `np.maximum` passes the
+# gradient to its first argument where both are equal. An input of exactly 0
+# is too rare here to matter.
 
 
 # %%
@@ -65,3 +67,22 @@ trues, preds = d2l.predict_ch3(net, test_iter)
 d2l.save_figure('mlp_scratch_predictions')
 print('true:     ', ', '.join(trues))
 print('predicted:', ', '.join(preds))
+
+# %%
+book_ends()
+
+# %% [markdown]
+# ## Beyond the listings
+#
+# ### Are widths that are powers of 2 faster?
+#
+# Memory and vector units come in powers of 2, so such widths should be used
+# best. A step costs about as much as a layer has units, so compare times per
+# unit. The times are those of this machine, and vary from run to run.
+
+# %%
+widths = (240, 250, 255, 256, 257, 262, 272)
+times = mlp_scratch.time_widths(widths)
+print('width  ms a step  microseconds a unit')
+for width, ms in zip(widths, times):
+    print(f'{width:5}{ms:11.2f}{1000 * ms / width:21.2f}')

@@ -1,5 +1,8 @@
 """4.2 Implementation of multilayer perceptrons from scratch."""
-from mxnet import np, npx
+from time import perf_counter
+
+import numpy as onp
+from mxnet import autograd, gluon, np, npx
 
 npx.set_np()
 
@@ -38,3 +41,27 @@ def net(X, params):
     X = X.reshape(-1, num_inputs)
     H = relu(np.dot(X, W1) + b1)
     return np.dot(H, W2) + b2
+
+
+def time_widths(widths, repeats=40):
+    """The median milliseconds of a training step by its width (4.2.1).
+
+    The widths take turns, so that each meets the same machine. The images
+    and labels are random.
+    """
+    X, y = np.random.uniform(size=(batch_size, 784)), np.zeros(batch_size)
+    loss, seconds = gluon.loss.SoftmaxCrossEntropyLoss(), []
+    networks = [init_params(num_hiddens) for num_hiddens in widths]
+    for _ in range(repeats + 5):
+        for params in networks:
+            npx.waitall()
+            start = perf_counter()
+            with autograd.record():
+                l = loss(net(X, params), y)
+            l.backward()
+            for param in params:
+                param -= lr * param.grad / batch_size
+            npx.waitall()
+            seconds.append(perf_counter() - start)
+    rounds = onp.reshape(seconds, (-1, len(widths)))[5:]  # warm by then
+    return (1000 * onp.median(rounds, axis=0)).tolist()

@@ -11,7 +11,8 @@ from gluon_mlp.run import options
 from gluon_mlp.run.updaters import parameters
 
 SLUGS = [section.slug for section in sections.SECTIONS]
-BEYOND = ['mlp', 'underfit_overfit', 'weight_decay', 'dropout']
+BEYOND = ['mlp', 'mlp_scratch', 'underfit_overfit', 'weight_decay',
+          'dropout']
 SHORT = {'mlp': {}, 'mlp_scratch': {'num_epochs': 2},
          'mlp_concise': {'num_epochs': 2},
          'underfit_overfit': {'num_epochs': 2, 'num_epochs_overfit': 3},

@@ -5,7 +5,7 @@ import numpy as onp
 import pytest
 from gluon_mlp.d2l import training
 from gluon_mlp.mlp import value_and_grad
-from gluon_mlp.mlp_scratch import init_params, net, relu
+from gluon_mlp.mlp_scratch import init_params, net, relu, time_widths
 from mxnet import autograd, gluon, np, npx
 
 npx.set_np()
@@ -135,3 +135,8 @@ def test_script_learns_in_an_epoch_of_the_real_data_what_the_book_did(
     assert train_acc == pytest.approx(0.638, abs=0.034)
     assert 0.9 < train_loss < onp.log(10)
     assert 'true:      ankle boot, pullover, trouser' in result.stdout
+
+
+def test_a_step_of_more_units_takes_longer():
+    few, many = time_widths((16, 1024), repeats=5)
+    assert 0 < few < many < 10000
