@@ -2,13 +2,17 @@
 import math
 
 import numpy as onp
-from mxnet import autograd, gluon, np, npx
+from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
 
 from . import experiment
 from .d2l.data import load_array
 from .d2l.plotting import Animator, Curve
-from .d2l.training import evaluate_loss
+from .d2l.training import (
+    evaluate_accuracy,
+    evaluate_loss,
+    train_epoch_ch3,
+)
 from .kaggle_house_price import get_k_fold_data
 
 npx.set_np()
@@ -144,3 +148,53 @@ def learning_curve(sizes, degree=3, num_draws=50, n_test=10000):
                            mean_loss(w, X[:n_test], y[:n_test])))
         rows.append((n, *onp.median(losses, axis=0).tolist()))
     return rows
+
+
+def fit_draws(degrees, x, num_examples=50, noise=3.0, num_draws=100):
+    """Exact fits to the same inputs with other noise in each draw (4.6.1).
+
+    Returns the true polynomial at `x` (m,), and for each of the `degrees`
+    an array of fits there (num_draws, m). The inputs are drawn as by
+    `get_data`, and `noise` is the scale of the labels' noise.
+    """
+    most = max(*degrees, len(true_w) - 1)
+    _, X, _ = get_data(num_examples, most + 1)
+    X = X.asnumpy().astype('float64')
+    powers = onp.stack([x ** i / math.gamma(i + 1)
+                        for i in range(most + 1)], axis=1)
+    true_y, y = (a[:, :len(true_w)] @ true_w for a in (powers, X))
+    labels = y + noise * onp.random.normal(size=(num_draws, num_examples))
+    return true_y, [(powers[:, :d + 1] @ least_squares(X[:, :d + 1],
+                                                       labels.T)).T
+                    for d in degrees]
+
+
+def bias_and_variance(true_y, fits):
+    """Squared bias and variance of fits, as means over their x (4.6.1).
+
+    The bias is how far the mean of the fits (n, m) is from `true_y` (m,),
+    and the variance is that of the fits about their mean.
+    """
+    bias = fits.mean(axis=0) - true_y
+    return float((bias ** 2).mean()), float(fits.var(axis=0).mean())
+
+
+def by_num_images(get_net, data, sizes, num_steps=1000, batch_size=64):
+    """The test accuracy of a network after training on n images (4.4).
+
+    Returns one for each n in `sizes`. `get_net` makes the network, which
+    Adam trains for `num_steps`, and `data` comes from `fashion_mnist.load`.
+    """
+    loss, accs = gluon.loss.SoftmaxCrossEntropyLoss(), []
+    test_iter = load_array((data.test_images, data.test_labels), 1000, False)
+    for n in sizes:
+        net = get_net()
+        net.initialize(init.Xavier())
+        train_iter = load_array((data.train_images[:n],
+                                 data.train_labels[:n]), min(batch_size, n))
+        trainer = gluon.Trainer(net.collect_params(), 'adam',
+                                {'learning_rate': 1e-3})
+        for _ in experiment.progress(-(-num_steps // len(train_iter))):
+            train_epoch_ch3(net, train_iter, loss, trainer)
+        accs.append(evaluate_accuracy(net, test_iter))
+    return accs

@@ -6,11 +6,13 @@ import math
 import mxnet
 import numpy as onp
 import pytest
+from gluon_mlp import mlp_concise
 from gluon_mlp import underfit_overfit as section
-from gluon_mlp.d2l import training
+from gluon_mlp.d2l import fashion_mnist, training
 from gluon_mlp.errors import NonFiniteLossError
 from gluon_mlp.kaggle_house_price import get_k_fold_data
 from mxnet import np
+from mxnet.gluon import nn
 
 EPS = 2.0 ** -23  # spacing of float32 at 1
 TRUE_W = 5, 1.2, -3.4, 5.6
@@ -155,7 +157,49 @@ def test_the_gap_closes_with_the_number_of_examples():
     assert line[1] > 10 * rows[-1][1]
 
 
-def test_the_script_runs(run_script, tmp_path):
+def test_bias_and_variance_are_those_of_least_squares():
+    """With f(x) the powers: w is normal, of covariance noise^2 inv(X'X)."""
+    training.seed(0)
+    x, degree, n, noise, num_draws = onp.linspace(-1, 1, 9), 4, 30, 2.0, 4000
+    true_y, (line, quartic) = section.fit_draws((1, degree), x, n, noise,
+                                                num_draws)
+    onp.testing.assert_allclose(
+        true_y, 5 + 1.2 * x - 3.4 * x ** 2 / 2 + 5.6 * x ** 3 / 6)
+    training.seed(0)
+    X = section.get_data(n, degree + 1)[1].asnumpy().astype('float64')
+    powers = x[:, None] ** onp.arange(5) / [1, 1, 2, 6, 24]
+    variance = noise ** 2 * onp.diag(
+        powers @ onp.linalg.inv(X.T @ X) @ powers.T)
+    # An estimated variance is off by sqrt(2 / draws), a mean by less.
+    onp.testing.assert_allclose(quartic.var(axis=0), variance,
+                                rtol=5 * (2 / num_draws) ** 0.5)
+    bias, mean_variance = section.bias_and_variance(true_y, quartic)
+    assert mean_variance == pytest.approx(variance.mean(), rel=0.1)
+    assert bias < 25 * variance.max() / num_draws
+    w = onp.linalg.lstsq(X[:, :2], X[:, :4] @ section.true_w, rcond=None)[0]
+    missed = ((powers[:, :2] @ w - true_y) ** 2).mean()
+    bias, less = section.bias_and_variance(true_y, line)
+    assert bias == pytest.approx(missed, rel=0.1) and less < mean_variance
+
+
+@pytest.mark.mxnet
+@pytest.mark.slow
+def test_a_hidden_layer_pays_with_thousands_of_images(real_data):
+    """The recipe is the same, and so is the number of steps."""
+    training.seed(0)
+    (linear,), (deep,) = (
+        section.by_num_images(get_net, real_data, (16000,))
+        for get_net in (lambda: nn.Dense(10), mlp_concise.get_net))
+    assert deep - linear > 0.01  # three standard errors of an accuracy
+
+
+def test_by_num_images_gives_an_accuracy_for_each_size(few_images):
+    data = fashion_mnist.load()
+    accs = section.by_num_images(lambda: nn.Dense(10), data, (2, 50), 30)
+    assert 0 < accs[0] < accs[1] < 1
+
+
+def test_the_script_runs(run_script, tmp_path, real_data):
     done = run_script('underfit_overfit', '--num-epochs', 1,
                       '--num-epochs-overfit', 2)
     assert done.returncode == 0, done.stderr
@@ -163,4 +207,5 @@ def test_the_script_runs(run_script, tmp_path):
     assert done.stderr == ''
     assert {path.name for path in (tmp_path / 'figures').iterdir()} == {
         f'underfit_overfit_{name}.png'
-        for name in ('normal', 'underfit', 'overfit', 'k_fold', 'gap')}
+        for name in ('normal', 'underfit', 'overfit', 'k_fold', 'gap',
+                     'bias_variance', 'by_num_images')}
