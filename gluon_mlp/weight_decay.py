@@ -1,11 +1,13 @@
 """4.5 Weight decay."""
+from time import perf_counter
+
 import numpy as onp
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
 
 from . import experiment
 from .d2l.data import load_array, synthetic_data
-from .d2l.plotting import Animator, Curve
+from .d2l.plotting import Animator, Curve, plt
 from .d2l.training import Updater, evaluate_loss, linreg, sgd, squared_loss
 
 npx.set_np()
@@ -97,6 +99,27 @@ def train_concise(wd, train_iter, test_iter, num_epochs=num_epochs, lr=lr):
     return float(np.linalg.norm(net[0].weight.data())), history
 
 
+def time_trainings(train_iter, test_iter, num_epochs, repeats=7):
+    """Milliseconds an epoch from scratch, concise, and with decay (4.5).
+
+    Returns `repeats` numbers for each: from scratch with decay, concise
+    without and with it. The three take turns, and no checkpoint keeps them.
+    """
+    trainings = [lambda: train(lambd, train_iter, test_iter,
+                               num_epochs=num_epochs)]
+    trainings += [lambda wd=wd: train_concise(wd, train_iter, test_iter,
+                                              num_epochs)
+                  for wd in (0, lambd)]
+    times = onp.empty((len(trainings), repeats))
+    with experiment.use(epochs=experiment.epochs):
+        for i in onp.ndindex(repeats, len(trainings)):
+            start = perf_counter()
+            trainings[i[1]]()
+            times[i[::-1]] = 1000 * (perf_counter() - start) / num_epochs
+            plt.close()
+    return times
+
+
 def decayed_step(w, grad, lr, lambd):
     """One step of SGD with the penalty: (1 - lr lambd) w - lr grad (4.5.1).
 
@@ -104,6 +127,16 @@ def decayed_step(w, grad, lr, lambd):
     w shrinks the weight, which is why this is called weight decay.
     """
     return (1 - lr * lambd) * w - lr * grad
+
+
+def largest_lambd(X, lr):
+    """The lambd from which on training diverges, for inputs X (n, d) (4.5.1).
+
+    A step multiplies w by I - lr (lambd I + X'X / n). It grows w once
+    lr (lambd + mu) exceeds 2, where mu is the largest eigenvalue of X'X / n.
+    """
+    mu = onp.linalg.norm(X, 2) ** 2 / len(X)
+    return float(2 / lr - mu)
 
 
 def step_both_ways(w, X, y, lr, lambd):
@@ -129,9 +162,22 @@ def tikhonov(X, y, lambd):
     """The w (d,) that minimizes mean (Xw - y)^2 / 2 + lambd ||w||^2 / 2.
 
     Solves (X'X / n + lambd I) w = X'y / n for NumPy arrays X (n, d), y (n,).
+    For y (n, m), w is (d, m).
     """
     n, d = X.shape
     return onp.linalg.solve(X.T @ X / n + lambd * onp.eye(d), X.T @ y / n)
+
+
+def noise_fitted(X, lambd, num_draws=50):
+    """The capacity of linear regression on X (n, d), at most 1 (4.4).
+
+    It is the share of the variance of labels that are nothing but noise
+    which `tikhonov` fits. Returns this share and the mean norm of w.
+    """
+    y = onp.random.normal(size=(len(X), num_draws))
+    w = tikhonov(X, y, lambd)
+    return (1 - float(((X @ w - y) ** 2).sum() / (y ** 2).sum()),
+            float(onp.linalg.norm(w, axis=0).mean()))
 
 
 def train_with_input_noise(X, y, sigma, num_steps=20000, lr=0.05):

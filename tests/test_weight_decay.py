@@ -163,6 +163,7 @@ def test_the_script_runs(run_script, tmp_path):
     done = run_script('weight_decay', '--num-epochs', 1)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('L2 norm of w: ') == 4
+    assert len(re.findall(r'wd = 3  .*\d+\.\d\d \(', done.stdout)) == 1
     least_squares, penalty, noise = [
         onp.fromstring(line.split('[')[1].rstrip(']'), sep=' ') for line in
         done.stdout.splitlines() if line.endswith(']')]
@@ -176,6 +177,33 @@ def test_the_script_runs(run_script, tmp_path):
     assert {path.name for path in (tmp_path / 'figures').iterdir()} == {
         f'weight_decay_{name}_{decay}.png'
         for name in ('scratch', 'concise') for decay in (0, 3)}
+
+
+@pytest.mark.parametrize('factor, grows', [(0.99, False), (1.01, True)])
+def test_the_steps_diverge_from_the_largest_lambd_on(factor, grows):
+    """Also with batches of 5, for which the bound is not exact."""
+    training.seed(0)
+    train_iter, _ = weight_decay.load_data()
+    X = train_iter.first(20)[0].asnumpy().astype('float64')
+    lambd = factor * weight_decay.largest_lambd(X, LR)
+    w = onp.random.normal(size=200)
+    for _ in range(100):
+        for rows in onp.random.permutation(20).reshape(-1, 5):
+            grad = X[rows].T @ (X[rows] @ w) / 5
+            w = weight_decay.decayed_step(w, grad, LR, lambd)
+    assert (onp.linalg.norm(w) > 14) == grows  # it starts at 14
+
+
+@pytest.mark.parametrize('lambd', [0.5, 20])
+def test_the_share_of_noise_that_is_fitted_is_that_of_the_eigenvalues(lambd):
+    """1 - mean((lambd / (mu + lambd))^2), for the eigenvalues of XX' / n."""
+    X = onp.random.default_rng(0).normal(size=(20, 200))
+    mu = onp.linalg.eigvalsh(X @ X.T / 20)
+    share, norm = weight_decay.noise_fitted(X, lambd, 20000)
+    assert share == pytest.approx(
+        1 - ((lambd / (mu + lambd)) ** 2).mean(), abs=0.01)
+    assert norm ** 2 == pytest.approx((mu / (mu + lambd) ** 2).sum() / 20,
+                                      rel=0.1)
 
 
 def test_the_penalized_step_is_the_decayed_step_to_rounding():

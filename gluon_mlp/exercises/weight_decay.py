@@ -5,7 +5,14 @@ from mxnet import autograd, np, npx
 from ..d2l.data import ArrayIter
 from ..d2l.plotting import plot, plt, save_figure
 from ..d2l.training import seed
-from ..weight_decay import l2_penalty, load_data, train
+from ..weight_decay import (
+    l2_penalty,
+    largest_lambd,
+    load_data,
+    lr,
+    n_train,
+    train,
+)
 from . import draw_seeds, show_table
 
 npx.set_np()
@@ -31,8 +38,11 @@ def exercise_1(quick=False):
     180 of 200, only the penalty moves the weights. From about 30 on it is
     flat, near the 200 * 0.01^2 / 2 = 0.01 of w = 0: so few examples tell so
     little of the weights that it costs next to nothing to hold them below
-    their true 0.01. Beyond lambd = 2 / lr = 667 the steps themselves diverge.
-    Each lambda starts from the same weights; the losses exclude the penalty.
+    their true 0.01. A step multiplies w by I - lr (lambd I + X'X / n). So
+    training diverges once lr (lambd + mu) exceeds 2, for the largest
+    eigenvalue mu of X'X / n. Here mu is about 16, and lambd may be 650, not
+    2 / lr = 667. Each lambda starts from the same weights; the losses exclude
+    the penalty.
     """
     data, (number,) = load_data(), draw_seeds(1)
     rows = [(lambd, *_losses(lambd, data, number, 5 if quick else 100))
@@ -41,6 +51,8 @@ def exercise_1(quick=False):
     best = min(rows, key=lambda row: row[2])
     print(f'least test loss: at lambd = {best[0]}, '
           f'{best[2] / rows[0][2]:.2g} of that without decay')
+    X = data[0].first(n_train)[0].asnumpy()
+    print(f'training diverges from lambd = {largest_lambd(X, lr):.3g} on')
     lambds, *losses = zip(*rows)
     plot(range(len(rows)), losses, 'lambd', 'loss', ['train', 'test'],
          yscale='log').set_xticks(range(len(rows)), lambds)
