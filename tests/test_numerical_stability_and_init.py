@@ -119,6 +119,18 @@ def test_gradients_shrink_most_where_tanh_is_least_linear():
     assert backward[0] / backward[1] < 0.7 < backward[49] / backward[50]
 
 
+def test_relu_halves_the_variance_and_sigmoid_takes_a_sixteenth_or_less():
+    """A layer multiplies by n sigma^2 times the mean square derivative."""
+    training.seed(0)
+    for phi, magnitude, factor in (('relu', 3, 1 / 2), ('relu', 6, 1)):
+        _, backward = variances(init.Xavier(magnitude=magnitude), phi, 50,
+                                100, 32)
+        slope = onp.log(backward[0] / backward[-1]) / 50
+        assert slope == pytest.approx(onp.log(factor), abs=0.15)
+    _, backward = variances(init.Xavier(), 'sigmoid', 20, 100, 32)
+    assert onp.log(backward[0] / backward[-1]) / 20 < onp.log(1 / 16) + 0.1
+
+
 def figures(tmp_path):
     return sorted(path.stem.replace('numerical_stability_and_init_', '')
                   for path in (tmp_path / 'figures').iterdir())
@@ -149,5 +161,5 @@ def test_the_whole_script_adds_symmetry_and_variances(run_script, tmp_path):
     assert lines[3].split()[:2] == ['constant', '0']
     assert lines[3].split()[-1] == f'{result.accuracy:.3f}'
     assert figures(tmp_path) == [
-        'linear_activations', 'linear_gradients', 'sigmoid',
+        'activations', 'linear_activations', 'linear_gradients', 'sigmoid',
         'tanh_activations', 'tanh_gradients']
