@@ -1,4 +1,8 @@
-"""4.9 Environment and distribution shift: two shifts, and corrections."""
+"""4.9 Environment and distribution shift: three shifts, and corrections.
+
+As in the book, q is the source distribution, of the training data, and p the
+target distribution, of the test data. The weights are p / q.
+"""
 import numpy as onp
 from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
@@ -31,6 +35,17 @@ def covariate_data(mean, num_examples):
     return X, (X[:, 1] > true_boundary(X[:, 0])).astype('int32')
 
 
+def concept_data(angle, num_examples):
+    """Draw inputs X (n, 2), and labels that depend on `angle` (4.9.1).
+
+    Class 1 lies above the line through the origin at this angle. The inputs
+    are standard normal at any angle, so another one is a concept shift.
+    """
+    X = np.random.normal(0, 1, (num_examples, 2))
+    above = X[:, 1] * onp.cos(angle) > X[:, 0] * onp.sin(angle)
+    return X, above.astype('int32')
+
+
 def train_weighted(net, X, y, weights, loss, num_epochs, lr, batch_size):
     """Minimize the weighted mean of the loss by SGD (4.9.3).
 
@@ -39,6 +54,11 @@ def train_weighted(net, X, y, weights, loss, num_epochs, lr, batch_size):
     """
     net.initialize()
     net.hybridize()
+    return train_on(net, X, y, weights, loss, num_epochs, lr, batch_size)
+
+
+def train_on(net, X, y, weights, loss, num_epochs, lr, batch_size):
+    """Do as `train_weighted` from the weights that `net` has (4.9.3)."""
     trainer = gluon.Trainer(net.collect_params(), 'sgd',
                             {'learning_rate': lr})
     data_iter = load_array((X, y, weights.reshape(-1, 1)), batch_size)
@@ -71,7 +91,7 @@ def covariate_weights(h, train_features, c=float('inf')):
     """The weight min(exp(h(x)), c) of each training input, (n,) (4.9.3).
 
     If `h` was trained on equally many inputs of both kinds, exp(h(x))
-    estimates q(x) / p(x), the test density over the train density.
+    estimates p(x) / q(x), the test density over the train density.
     """
     return np.minimum(np.exp(h(train_features).reshape(-1)), c)
 
@@ -161,11 +181,11 @@ def estimate_test_labels(net, X_valid, y_valid, X_test, num_classes):
                            ) from None
 
 
-def label_weights(labels, q):
-    """The weight q(y) / p(y) of each training label (4.9.3).
+def label_weights(labels, p):
+    """The weight p(y) / q(y) of each training label (4.9.3).
 
-    `labels` (n,) and the test distribution `q` (k,) are NumPy arrays; p is
+    `labels` (n,) and the test distribution `p` (k,) are NumPy arrays; q is
     the distribution of `labels`. Returns an MXNet array (n,).
     """
-    p = onp.bincount(labels, minlength=len(q)) / len(labels)
-    return np.array(q[labels] / p[labels], dtype='float32')
+    q = onp.bincount(labels, minlength=len(p)) / len(labels)
+    return np.array(p[labels] / q[labels], dtype='float32')

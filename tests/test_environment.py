@@ -14,7 +14,7 @@ npx.set_np()
 
 
 def test_the_classifier_finds_the_true_density_ratio():
-    """log q(x)/p(x) of two normals of unit variance is linear in x.
+    """log p(x)/q(x) of two normals of unit variance is linear in x.
 
     With 4000 inputs of each, the standard error of a maximum likelihood
     coefficient is about 0.04 (the inverse Fisher information): 4 of them.
@@ -23,8 +23,8 @@ def test_the_classifier_finds_the_true_density_ratio():
     X, _ = env.covariate_data(env.mean_train, 4000)
     X_test, _ = env.covariate_data(env.mean_test, 4000)
     h = env.train_domain_classifier(X, X_test, 20, 0.1, 100)
-    p, q = onp.array(env.mean_train), onp.array(env.mean_test)
-    slope, offset = q - p, (p @ p - q @ q) / 2
+    q, p = onp.array(env.mean_train), onp.array(env.mean_test)
+    slope, offset = p - q, (q @ q - p @ p) / 2
     onp.testing.assert_allclose(h.weight.data().asnumpy()[0], slope,
                                 atol=0.16)
     onp.testing.assert_allclose(h.bias.data().asnumpy(), offset, atol=0.16)
@@ -148,6 +148,46 @@ def test_label_weights_are_test_share_by_train_share():
     assert weights.dtype == onp.float32
 
 
+@pytest.mark.parametrize('degrees, inside, outside', [
+    (0, (0, 1), (0, -1)), (90, (-1, 0), (1, 0)), (180, (0, -1), (0, 1))])
+def test_class_1_lies_above_the_line_that_turns(degrees, inside, outside):
+    training.seed(0)
+    X, y = env.concept_data(onp.radians(degrees), 2000)
+    assert abs(X.mean(axis=0)).max() < 5 / 2000 ** 0.5  # at any angle
+    inside, outside = (X.asnumpy() @ point > 0.01 for point in
+                       (inside, outside))
+    assert (y.asnumpy()[inside] == 1).all()
+    assert (y.asnumpy()[outside] == 0).all()
+
+
+def test_training_goes_on_from_the_weights_that_the_network_has():
+    """Two times two epochs of full batches are four."""
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    X, y = env.concept_data(1, 30)
+    nets = []
+    for first in (2, 4):
+        training.seed(0)
+        nets.append(env.train_weighted(nn.Dense(2), X, y, np.ones(30), loss,
+                                       first, 0.5, 30))
+    env.train_on(nets[0], X, y, np.ones(30), loss, 2, 0.5, 30)
+    a, b = (net.weight.data().asnumpy() for net in nets)
+    onp.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_a_network_that_goes_on_training_follows_a_concept_shift():
+    training.seed(0)
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    X, y = env.concept_data(0, 1000)
+    old, new = (env.train_weighted(nn.Dense(2), X, y, np.ones(1000), loss,
+                                   5, 0.1, 100) for _ in range(2))
+    for angle in onp.radians(range(0, 91, 10)):
+        X_test, y_test = env.concept_data(angle, 1000)
+        accs = [env.evaluate(net, X_test, y_test) for net in (old, new)]
+        X, y = env.concept_data(angle, 50)
+        env.train_on(new, X, y, np.ones(50), loss, 20, 0.1, 50)
+    assert accs[0] < 0.6 and accs[1] > 0.75  # half of the labels are others
+
+
 RECORD = """
 import runpy, sys
 from gluon_mlp import environment
@@ -162,7 +202,7 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 """
 
 
-def test_the_options_reach_all_five_trainings(real_data, tmp_path):
+def test_the_options_reach_all_seven_trainings(real_data, tmp_path):
     """With --book-only: the section has no listings to end after."""
     done = subprocess.run(
         [sys.executable, '-c', RECORD, 'chapters/environment.py',
@@ -170,8 +210,10 @@ def test_the_options_reach_all_five_trainings(real_data, tmp_path):
          '20', '--figures', tmp_path], cwd=ROOT, text=True,
         capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count('trained with 2 0.2 20\n') == 5
-    assert done.stdout.count('trained with') == 5
+    assert done.stdout.count('trained with 2 0.2 20\n') == 7
+    assert done.stdout.count('trained with') == 7
     for kind in ('covariate', 'label'):
         assert f'{kind} shift, test acc: 0.' in done.stdout
+    assert '\n      180    0.' in done.stdout
+    for kind in ('covariate', 'label', 'concept'):
         assert (tmp_path / f'environment_{kind}_shift.png').exists()
