@@ -131,8 +131,8 @@ def plot_certainty(agreement, correct):
 
 
 def fit(images, labels, dropout1=0.0, dropout2=0.0, num_epochs=100,
-        batch_size=128, lr=1e-3):
-    """Train the network of `get_net` by Adam and return it.
+        batch_size=128, optimizer='adam', lr=1e-3):
+    """Train the network of `get_net` and return it.
 
     `images` (n, 1, 28, 28) and `labels` (n,) are NumPy arrays. Adam needs
     few epochs to memorize them. Raises `NonFiniteLossError`.
@@ -140,7 +140,7 @@ def fit(images, labels, dropout1=0.0, dropout2=0.0, num_epochs=100,
     net = get_net(dropout1, dropout2)
     net.initialize(init.Xavier())
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
-    trainer = gluon.Trainer(net.collect_params(), 'adam',
+    trainer = gluon.Trainer(net.collect_params(), optimizer,
                             {'learning_rate': lr})
     train_iter, history = load_array((images, labels), batch_size), Curve()
     for epoch in experiment.progress(num_epochs):
@@ -149,8 +149,8 @@ def fit(images, labels, dropout1=0.0, dropout2=0.0, num_epochs=100,
     return net
 
 
-def memorize(data, num_examples=2000, num_epochs=100):
-    """Train on real images with random labels (4.6.1).
+def memorize(data, num_examples=1000, num_epochs=120):
+    """Train by SGD on real images with random labels (4.6.1).
 
     `data` comes from `fashion_mnist.load`. Returns the accuracy on the random
     labels and the accuracy on the test images: a network can memorize what
@@ -158,7 +158,7 @@ def memorize(data, num_examples=2000, num_epochs=100):
     """
     images = data.train_images[:num_examples]
     labels = onp.random.randint(10, size=len(images)).astype('int32')
-    net = fit(images, labels, num_epochs=num_epochs)
+    net = fit(images, labels, 0, 0, num_epochs, 16, 'sgd', 0.1)
     return [evaluate_accuracy(net, load_array(arrays, 1000, is_train=False))
             for arrays in ((images, labels),
                            (data.test_images, data.test_labels))]
@@ -174,38 +174,48 @@ def expectation(h, dropout, num_samples=10000):
     return H.mean(axis=0), H.std(axis=0) / num_samples ** 0.5
 
 
-def hidden(net, X, layer=2):
-    """The activations (n, units) of the first hidden layer or the second.
+def silence(net, X, share):
+    """The outputs of `net` with a random `share` of its units off (4.6.2).
 
-    `layer` is 1 or 2, and `net` comes from `get_net`. Nothing is dropped.
+    `net` comes from `get_net`, and nothing else is dropped. The units that
+    are left count for more, as in training. With co-adapted units, each of
+    which needs certain others, the accuracy suffers most.
     """
-    for block in net[:2 * layer - 1]:
+    for block in net:
         X = block(X)
+        if isinstance(block, nn.Dropout):
+            X = dropout_layer(X, share)
     return X
 
 
-def co_adaptation(H):
-    """How much the hidden units (n, units) repeat each other (4.6.2).
+def add_noise(net, X, scale):
+    """The outputs of `net` for `X` with noise on each pixel (4.6.2)."""
+    return net(X + np.random.normal(scale=scale, size=X.shape, ctx=X.ctx))
 
-    For each pair of units the absolute correlation of their activations is
-    taken, and the mean over all pairs is returned: 1 if all units are copies,
-    near 0 if they are independent. Constant units are left out.
+
+def accuracies(change, net, amounts, data_iter):
+    """The accuracy of `change(net, X, amount)` for each amount (4.6.2).
+
+    `change` is `silence` or `add_noise`.
     """
-    H = H.asnumpy().astype('float64')
-    H = H[:, H.std(axis=0) > 0]
-    pairs = onp.triu_indices(H.shape[1], 1)
-    return float(abs(onp.corrcoef(H.T)[pairs]).mean())
+    return [evaluate_accuracy(lambda X, a=amount: change(net, X, a),
+                              data_iter) for amount in amounts]
 
 
-def trained_co_adaptation(data, dropout1, dropout2, num_examples=1000,
-                          num_epochs=20):
-    """The `co_adaptation` of both hidden layers after training (4.6.2).
+def unit_gradients(mask):
+    """How large the gradients of hidden units' weights are (4.6.3).
 
-    `data` comes from `fashion_mnist.load`. Returns two numbers, measured on
-    the first 1,000 test images. Dropout makes both smaller.
+    The `mask` (h,) multiplies the hidden units between 4 inputs and 3
+    outputs, as in figure 4.6.1. All weights are positive, so that each unit
+    is active. Returns the norms (h,) of the gradients of the weights into
+    each unit, and of those out of it.
     """
-    net = fit(data.train_images[:num_examples],
-              data.train_labels[:num_examples], dropout1, dropout2,
-              num_epochs)
-    (X,), = load_array([data.test_images[:1000]], 1000, is_train=False)
-    return [co_adaptation(hidden(net, X, layer)) for layer in (1, 2)]
+    W1, W2 = params = [abs(np.random.normal(size=shape)) for shape in
+                       ((4, mask.size), (mask.size, 3))]
+    for W in params:
+        W.attach_grad()
+    with autograd.record():
+        H = npx.relu(np.dot(np.ones((1, 4)), W1)) * mask
+        l = -npx.log_softmax(np.dot(H, W2))[0, 0]
+    l.backward()
+    return (np.linalg.norm(W1.grad, axis=0), np.linalg.norm(W2.grad, axis=1))

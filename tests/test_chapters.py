@@ -135,7 +135,7 @@ def test_an_option_reaches_its_trainings_and_no_other(slug, run_here):
 
 
 @pytest.mark.parametrize('num_epochs, lengths, num_masks', [
-    (2, [2, 2, 12, 4, 4], 20), (11, [11, 11, 60, 20, 20], 100)])
+    (2, [2, 2, 24, 4, 4], 20), (11, [11, 11, 120, 20, 20], 100)])
 def test_a_short_run_of_4_6_is_short_after_the_listings_too(
         num_epochs, lengths, num_masks, run_here, monkeypatch):
     bars, masks = [], []
