@@ -13,6 +13,7 @@ PYTHONS := 3.9 3.10 3.11 3.12 3.13
 EXPERIMENTAL := 3.13
 
 STAMP = $(VENV)/.complete
+NEW = $(VENV)-new
 RUN = $(VENV)/bin/python
 # Most tests are small processes: a few run at once, each in a GB at most.
 # Python may keep the compiled tests, or else it needs seconds to read them.
@@ -39,26 +40,31 @@ env: $(STAMP)  ## the environment, in .venv
 
 # A PYTHON that the user names, and that .venv is not of, makes a new one.
 ifneq ($(origin PYTHON),file)
-ifneq ($(shell { $(PYTHON) -V; } 2>&1),$(shell { $(RUN) -V; } 2>&1))
+ifneq ($(shell { $(PYTHON) -V; } 2>&1; :),$(shell { $(RUN) -V; } 2>&1; :))
 $(STAMP): FORCE
 endif
 endif
 
-# From nothing each time; the stamp comes last, so a half-built environment
-# does not count. Old pips cannot install a project in place (-e).
+# From nothing, beside the old one, which stays until the new one is whole:
+# then the scripts that name their folder get the right name. Old pips cannot
+# install a project in place (-e). The stamp is no older than what it is of.
 $(STAMP): requirements.txt constraints.txt pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { \
-	echo 'error: $(PYTHON) not found: get Python 3.11, or name yours, as in' \
-	'make PYTHON=/usr/bin/python3.11' >&2; exit 1; }
+	@{ $(PYTHON) -c 'raise SystemExit(42)'; } >/dev/null 2>&1; \
+	[ $$? = 42 ] || { echo 'error: PYTHON=$(PYTHON) is no Python: get Python' \
+	'3.11, or name yours, as in make PYTHON=/usr/bin/python3.11' >&2; exit 1; }
 	@$(PYTHON) -I gluon_mlp/machine/preflight.py
-	rm -rf $(VENV)
-	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install 'pip>=22.3'
-	$(RUN) -m pip install -r requirements.txt
+	rm -rf $(NEW)
+	$(PYTHON) -m venv $(NEW)
+	$(NEW)/bin/python -m pip install 'pip>=22.3'
+	$(NEW)/bin/python -m pip install -r requirements.txt
 	@# MXNet says that it does not go with NumPy 2, the only one on 3.13.
-	@$(RUN) -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || \
-	$(RUN) -m pip install --no-deps mxnet==1.9.1
-	@touch $@
+	@$(NEW)/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || \
+	$(NEW)/bin/python -m pip install --no-deps mxnet==1.9.1
+	@grep -lIF '$(NEW)' $(NEW)/bin/* | xargs sed -i.old 's|$(NEW)|$(VENV)|g'
+	@rm -rf $(NEW)/bin/*.old $(VENV)
+	mv $(NEW) $(VENV)
+	@touch $@; for file in requirements.txt constraints.txt pyproject.toml; do \
+	[ $$file -nt $@ ] && touch -r $$file $@; done; true
 
 data: env  ## Fashion-MNIST, fetched unless it is there and intact
 	$(RUN) -c 'from gluon_mlp.d2l import fashion_mnist; fashion_mnist.load()'
