@@ -34,3 +34,8 @@ def in_a_line(error):
     if isinstance(error, ChapterError):
         return ' '.join(str(error).split())
     return f'{type(error).__name__}: {error}'.strip().splitlines()[0]
+
+
+def printable(text):
+    """`text` in one line, with escapes for what a terminal would obey."""
+    return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -1,12 +1,17 @@
 """Folders that are tried first, and files that are written whole."""
+import contextlib
 import os
+import secrets
+import stat
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import DataError, FolderError
 
 ENOUGH = 2 ** 20  # bytes: more than the figures of any section
+LEFT = 3600  # seconds; nobody writes to a file for so long
 
 
 def cache_root():
@@ -36,6 +41,23 @@ def check_folder(folder):
                           'name another folder, or make room') from error
 
 
+def check_file(path):
+    """Check that the file `path` can be written, and leave it as it is.
+
+    Call this before the work whose results go there. Raises `FolderError`.
+    """
+    check_folder(path.parent)
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise FolderError(f'cannot write {path} ({error.strerror}): name '
+                          'another file') from error
+    if is_folder:
+        raise FolderError(f'{path} is a folder: name a file')
+
+
 @contextmanager
 def written_whole(path):
     """A path beside `path` to write to. It becomes `path` in the end.
@@ -47,9 +69,12 @@ def written_whole(path):
     if path.exists() and not (path.is_file() or path.is_dir()):
         yield path  # or else /dev/null would become a file
         return
-    partial = path.with_name(f'.{path.name}.{os.getpid()}')
+    start = f'.{path.name[:50]}.'  # with all of a long name it would not fit
+    partial = path.parent / f'{start}{secrets.token_hex(8)}'
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path.parent, start)
+        partial.touch(exist_ok=False)  # it follows no link
         yield partial
         partial.replace(path)
     except OSError as error:
@@ -58,3 +83,12 @@ def written_whole(path):
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _sweep(folder, start):
+    """Remove files of this `start` that runs left when they were killed."""
+    for path in folder.iterdir():
+        if path.name.startswith(start):
+            with contextlib.suppress(OSError):  # of another user, or gone
+                if time.time() - path.stat().st_mtime > LEFT:
+                    path.unlink()

@@ -9,7 +9,7 @@ from . import experiment
 from .d2l.data import load_array
 from .d2l.plotting import Curve
 from .errors import DataError
-from .files import cache_root, check_folder, written_whole
+from .files import cache_root, check_file, written_whole
 
 npx.set_np()
 
@@ -195,11 +195,11 @@ def train_and_pred(train_features, test_features, train_labels, num_epochs,
 def submission_path(path=None):
     """The file for the submission: `path`, or one beside the figures.
 
-    Tries its folder now, because the training before the writing takes long.
+    Tries it now, because the training before the writing takes long.
     Raises `FolderError`.
     """
     path = path or experiment.current.figures / 'submission.csv'
-    check_folder(path.parent)
+    check_file(path)
     return path
 
 

@@ -299,6 +299,46 @@ def test_a_device_stays_a_device(tmp_path):
     assert link.is_char_device() and list(tmp_path.iterdir()) == [link]
 
 
+def test_a_planted_link_is_not_written_through(tmp_path, monkeypatch):
+    """Not even if somebody could guess the name of the file in the making."""
+    names = []
+    for _ in range(2):
+        with files.written_whole(tmp_path / 'a.png') as path:
+            names.append(path.name)
+            path.touch()
+    assert len({*names}) == 2
+    monkeypatch.setattr(files.secrets, 'token_hex', lambda n: 'guessed')
+    (tmp_path / 'secret').write_text('mine')
+    (tmp_path / '.a.png.guessed').symlink_to(tmp_path / 'secret')
+    with pytest.raises(FileExistsError, match='a.png'), files.written_whole(
+            tmp_path / 'a.png') as path:
+        path.write_text('a figure')
+    assert (tmp_path / 'secret').read_text() == 'mine'
+
+
+def test_what_killed_runs_left_is_removed(tmp_path):
+    """Files of an hour ago, which nobody writes any more."""
+    for name, age in (('.a.png.1', 4000), ('.a.png.2', 60),
+                      ('.b.png.3', 4000)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    with files.written_whole(tmp_path / 'a.png') as path:
+        path.write_text('a figure')
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        '.a.png.2', '.b.png.3', 'a.png']
+
+
+@pytest.mark.parametrize('umask, mode', [(0o022, 0o644), (0o027, 0o640)])
+def test_others_may_read_what_the_umask_lets_them(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        with files.written_whole(tmp_path / 'a.png') as path:
+            path.write_text('a figure')
+    finally:
+        os.umask(before)
+    assert (tmp_path / 'a.png').stat().st_mode & 0o777 == mode
+
+
 def test_compare_prints_its_table_where_the_report_cannot_be_kept(
         real_data, tmp_path, capsys):
     """The folder is gone after the comparison: its table is not lost."""

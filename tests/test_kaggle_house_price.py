@@ -373,6 +373,21 @@ def test_a_folder_that_cannot_hold_the_submission_is_refused(tmp_path):
     with pytest.raises(FolderError, match='cannot write into .*/file '):
         house.submission_path(tmp_path / 'file' / 'prices.csv')
 
+@pytest.mark.parametrize('name, why', [
+    ('', 'is a folder: name a file'), ('new/..', 'is a folder: name a file'),
+    ('x' * 256, 'File name too long')])
+def test_no_name_of_a_file_is_refused_before_the_training(
+        tmp_path, monkeypatch, name, why):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FolderError, match=why):
+        house.submission_path(Path(name))
+
+
+def test_the_longest_name_of_a_file_can_be_written(tmp_path):
+    path = house.submission_path(tmp_path / ('x' * 255))
+    house.save_submission(pd.DataFrame({'Id': [7]}), [1.5], path)
+    assert list(tmp_path.iterdir()) == [path]
+
 
 ON_MADE_TABLES = """
 import runpy, sys

@@ -225,6 +225,8 @@ def test_another_checkouts_package_is_refused(tmp_path, capsys):
     (NonFiniteLossError('the loss is nan'), 1, 'error: the loss is nan\n'),
     (OSError(28, 'No space', 'a.png'), 1,
      "error: [Errno 28] No space: 'a.png'\n"),
+    (ending.click.BadParameter('no exercise 4\n\x1b[2J1'), 2,
+     'error: Invalid value: no exercise 4\\n\\x1b[2J1\n'),
     (BrokenPipeError(32, 'Broken pipe'), 1, '')], ids=repr)
 def test_an_error_has_its_line_and_its_exit_code(error, code, said, capsys):
     assert ending.tell(error) == code

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import ChapterError
+from ..errors import ChapterError, printable
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
@@ -90,7 +90,7 @@ def tell(error):
         _say('interrupted')
         return 128 + getattr(error, 'number', signal.SIGINT)
     if isinstance(error, click.ClickException):
-        _say(f'error: {error.format_message()}')
+        _say('error: ' + printable(error.format_message()))
         return error.exit_code
     if isinstance(error, (ChapterError, OSError)):
         if not isinstance(error, BrokenPipeError):  # `| head`
