@@ -13,7 +13,7 @@ from .machine import compat
 
 try:
     compat.prepare()
-except compat.ThreadsError as error:  # MXNet would abort the process
+except compat.SettingError as error:  # MXNet would abort the process
     if sys.argv[:2] != ['-m', 'doctor']:  # the doctor tells the mend
         sys.exit(f'error: {error}')
 except ImportError as error:  # so MXNet's fails, too; the doctor has to run

@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 from importlib.metadata import distributions
@@ -22,7 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .errors import DataError
+from .errors import DataError, printable
 from .machine import compat, preflight
 
 FACTS = """
@@ -34,9 +33,8 @@ faults = [device.try_kernel(i) for i in range(device.num_gpus())]
 print()
 print(json.dumps({'version': mx.__version__, 'gpus': faults}))
 """
+SMI = 20  # seconds that nvidia-smi may take
 REBUILD = 'make clean env, or pip install -r requirements.txt'
-# MXNet aborts where one of these is set to anything but a number.
-NUMBERS_OF_THREADS = compat.THREADS[:2]
 CPU_WHEEL = 'pip uninstall {}, then pip install mxnet==1.9.1 for the CPU'
 # They bring the libraries that the wheels for CUDA 11 load. Their files lie
 # below site-packages/nvidia, and the loader does not look there.
@@ -63,10 +61,11 @@ def doctor():
     table = Table(box=None, show_header=False)
     for f in findings:
         table.add_row('[red]mend[/]' if f.mend else '[green]ok[/]', f.what,
-                      escape(f.found))
+                      escape(printable(f.found)))
     console.print(table)
     for f in wrong:
-        console.print(f'[red]{f.what}[/]: {escape(f.mend)}', soft_wrap=True)
+        console.print(f'[red]{f.what}[/]: {escape(printable(f.mend))}',
+                      soft_wrap=True)
     if not wrong:
         console.print('nothing is wrong')
     return 1 if wrong else 0
@@ -99,19 +98,20 @@ def check_processors():
 
 
 def check_threads():
-    """Check the settings of MXNet's threads.
+    """Check the settings of MXNet's threads, and those that make it abort.
 
-    More threads than processors make it slow. A number of threads that is no
-    number makes it abort.
+    More threads than processors make it slow.
     """
-    found = ', '.join(f'{name}={os.environ[name]}' for name in compat.THREADS
+    wrong, usable = compat.wrong_settings(), compat.usable_processors()
+    found = ', '.join(f'{name}={os.environ[name]}'
+                      for name in dict.fromkeys([*compat.THREADS, *wrong])
                       if name in os.environ)
-    usable = compat.usable_processors()
-    for name in NUMBERS_OF_THREADS:
-        value = os.environ.get(name) or '1'
-        if not value.strip().isdecimal() or not 0 < int(value) <= usable:
+    for name in compat.THREADS[:2]:
+        if name in wrong or int(os.environ.get(name) or 1) > usable:
             return Finding('threads', found, f'unset {name}, or set it to a '
                                              f'number from 1 to {usable}')
+    if wrong:
+        return Finding('threads', found, '; '.join(wrong.values()))
     if os.environ.get('MXNET_CPU_WORKER_NTHREADS', '1') != '1':
         return Finding('threads', found, 'unset MXNET_CPU_WORKER_NTHREADS: '
                        'MXNet may hang with it')
@@ -156,19 +156,21 @@ def mxnet_wheels():
 def mxnet_facts():
     """What a process that imports MXNet says: a dict, or its last words.
 
-    It runs without any number of threads that is no number: `check_threads`
-    is about these, and they would stop it.
+    It runs without the settings that would stop it, which `check_threads` is
+    about. MXNet's libraries may print what they like.
     """
-    env = {name: value for name, value in os.environ.items()
-           if name not in NUMBERS_OF_THREADS or value.strip().isdecimal()}
+    wrong = compat.wrong_settings()
     try:
-        ran = subprocess.run([sys.executable, '-c', FACTS], text=True,
-                             timeout=900, capture_output=True, check=False,
-                             env=env)
+        ran = subprocess.run(
+            [sys.executable, '-c', FACTS], text=True, errors='replace',
+            timeout=900, capture_output=True, check=False,
+            env={name: value for name, value in os.environ.items()
+                 if name not in wrong})
     except subprocess.TimeoutExpired:
         return 'it did not finish'
-    if ran.returncode == 0:
-        return json.loads(_last_line(ran.stdout))
+    facts = re.findall(r'^\{"version": .*\}$', ran.stdout, re.M)
+    if facts and ran.returncode == 0:
+        return json.loads(facts[-1])
     return _last_line(ran.stderr) or f'exit code {ran.returncode}'
 
 
@@ -197,11 +199,13 @@ def check_gpus(wheel, faults):
 
 def nvidia_gpus():
     """The name and compute capability of each GPU, by its driver."""
-    if not shutil.which('nvidia-smi'):
-        return []
-    ran = subprocess.run(
-        ['nvidia-smi', '--query-gpu=name,compute_cap', '--format=csv,noheader'
-         ], capture_output=True, text=True, timeout=60, check=False)
+    try:
+        ran = subprocess.run(
+            ['nvidia-smi', '--query-gpu=name,compute_cap',
+             '--format=csv,noheader'], capture_output=True, text=True,
+            errors='replace', timeout=SMI, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []  # there is none, or the driver does not answer
     return ran.stdout.strip().splitlines() if ran.returncode == 0 else []
 
 
@@ -227,7 +231,7 @@ def check_cuda_libraries(wheel):
 def missing_libraries(library):
     """The libraries that `library` needs and the loader does not find."""
     ran = subprocess.run(['ldd', library], capture_output=True, text=True,
-                         check=False)
+                         errors='replace', check=False)
     return re.findall(r'^\s*(\S+) => not found', ran.stdout,
                       re.MULTILINE)
 

@@ -62,17 +62,45 @@ def test_mxnet_takes_all_usable_processors_or_the_users_number(told):
     assert told["the user's"]['threads'] == 3
 
 
-@pytest.mark.parametrize('name', ['OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS'])
-@pytest.mark.parametrize('number', ['2,1', 'all'])
-def test_no_number_of_threads_is_one_line(name, number):
-    """OpenMP knows a list, too; MXNet would abort the process."""
+@pytest.mark.parametrize('number', [
+    '2,1', 'all', '0', '-1', '100000', '9' * 20, '\u0663', '1.5', '\x1b[2J',
+    ' '])
+@pytest.mark.parametrize('name', compat.NUMBERS)
+def test_no_number_that_mxnet_can_take_is_named(name, number, monkeypatch):
+    """OpenMP knows a list, too; MXNet would abort the process, or crash."""
+    monkeypatch.setenv(name, number)
+    if (name, number) == (compat.UPDATES, '0'):
+        assert compat.wrong_settings() == {}
+        return
+    with pytest.raises(compat.SettingError) as error:
+        compat.prepare()
+    assert str(error.value) == (
+        f'{name} is {number!r}, no number from {compat.NUMBERS[name]} to '
+        '1024: unset it, or set it to one')
+
+
+@pytest.mark.parametrize('name, value', [
+    ('OMP_NUM_THREADS', 'all'), ('MXNET_ENGINE_TYPE', 'x'),
+    ('MXNET_ENGINE_TYPE', ''), ('DMLC_ROLE', 'server'),
+    ('GLUON_MLP_WORKERS', 'x')])
+def test_a_wrong_setting_is_one_line(name, value):
+    """Without it, there would be a traceback, an abort, or no end."""
     done = subprocess.run([sys.executable, '-c', 'import gluon_mlp'],
-                          env={**os.environ, name: number}, text=True,
+                          env={**os.environ, name: value}, text=True,
                           capture_output=True, check=False)
-    line = done.stderr.splitlines()[-1]
-    assert done.returncode == 1 and 'Traceback' not in done.stderr
-    assert line == (f"error: {name} is '{number}', no number of threads: "
-                    'unset it, or set it to one')
+    assert done.returncode == 1 and done.stdout == ''
+    assert done.stderr.startswith(f'error: {name} is {value!r}')
+    assert done.stderr.count('\n') == 1 and 'unset it' in done.stderr
+
+
+@pytest.mark.parametrize('environment', [
+    {'MXNET_ENGINE_TYPE': 'NaiveEngine'}, {'OMP_NUM_THREADS': '1024'},
+    {'OMP_NUM_THREADS': ' 2 ', 'DMLC_ROLE': 'worker'},
+    {'OMP_NUM_THREADS': '', 'MXNET_OMP_MAX_THREADS': '',
+     'MXNET_CPU_WORKER_NTHREADS': '', compat.UPDATES: '0'}], ids=str)
+def test_what_is_let_through_computes(environment):
+    assert '"sum": [2.0, 2.0]' in run_python('import gluon_mlp' + TELL,
+                                             **environment)
 
 
 def test_users_mxnet_setting_is_not_overruled(monkeypatch):

@@ -87,6 +87,30 @@ def test_mxnet_that_crashes(monkeypatch):
     assert found.found.endswith('exit code -6') and found.mend
 
 
+def test_mxnets_libraries_may_print_what_they_like(monkeypatch):
+    """Also when they end, and no text of any encoding."""
+    monkeypatch.setattr(doctor, 'FACTS', """
+import atexit, os
+atexit.register(os.write, 1, b'unloaded \\xff\\n')
+print('loading ...')
+print('{"version": "1.9.1", "gpus": []}')
+""")
+    assert doctor.mxnet_facts() == FACTS
+
+
+@pytest.mark.parametrize('script', [
+    '#!/bin/sh\nsleep 30', '#!/bin/sh\nprintf "Tesla \\\\377, 8.0\\n"',
+    'no program', '#!/no/such/shell'])
+def test_an_nvidia_smi_that_does_not_work(tmp_path, monkeypatch, script):
+    """It hangs, prints no text of this encoding, or is no program."""
+    (tmp_path / 'nvidia-smi').write_text(script)
+    (tmp_path / 'nvidia-smi').chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(doctor, 'SMI', 1)
+    assert doctor.nvidia_gpus() == (['Tesla \ufffd, 8.0']
+                                    if 'Tesla' in script else [])
+
+
 def test_no_mxnet_and_two(monkeypatch):
     """Two wheels of MXNet overwrite each other's files."""
     monkeypatch.setattr(doctor, 'mxnet_wheels', list)
@@ -186,6 +210,11 @@ def test_absent_data_and_damaged(monkeypatch, tmp_path):
     assert doctor.check_data().mend.startswith('make data')
 
 
+def test_a_name_that_is_too_long_for_the_data(monkeypatch):
+    monkeypatch.setenv('MXNET_HOME', '/tmp/' + 'x' * 300)
+    assert '(File name too long)' in doctor.check_data().found
+
+
 @pytest.mark.parametrize('name', ['OMP_NUM_THREADS',
                                   'MXNET_OMP_MAX_THREADS'])
 def test_a_number_of_threads_that_is_none(name):
@@ -210,6 +239,10 @@ def test_a_number_of_threads_that_is_none(name):
     ({'OMP_NUM_THREADS': 'all'}, 'unset OMP_NUM_THREADS'),
     ({'MXNET_OMP_MAX_THREADS': '4096'}, 'unset MXNET_OMP_MAX_THREADS'),
     ({'MXNET_CPU_WORKER_NTHREADS': '2'}, 'may hang'),
+    ({'MXNET_OMP_MAX_THREADS': '\u0663'}, 'unset MXNET_OMP_MAX_THREADS'),
+    ({'OMP_NUM_THREADS': '0'}, 'unset OMP_NUM_THREADS'),
+    ({'MXNET_ENGINE_TYPE': 'Naive'}, 'unset it, or set it to one of '),
+    ({'DMLC_ROLE': 'server'}, 'only serves other processes: unset it'),
     ({'OMP_NUM_THREADS': '1'}, '')])
 def test_threads(monkeypatch, environment, mend):
     """More threads than processors are slow; fewer are a choice."""

@@ -6,6 +6,7 @@ since, and by default it runs its kernels on half of the processors.
 import contextlib
 import math
 import os
+import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +15,12 @@ from pathlib import Path
 THREADS = ('MXNET_OMP_MAX_THREADS', 'OMP_NUM_THREADS', 'OMP_WAIT_POLICY',
            'GOMP_SPINCOUNT', 'MXNET_CPU_WORKER_NTHREADS')
 UPDATES = 'MXNET_OPTIMIZER_AGGREGATION_SIZE'
+WORKERS = 'GLUON_MLP_WORKERS'  # of a `launch`, on this machine
+# MXNet aborts unless these are numbers from so many to `MOST`.
+NUMBERS = {**dict.fromkeys(THREADS[:2], 1), 'MXNET_CPU_WORKER_NTHREADS': 1,
+           UPDATES: 0, WORKERS: 1}
+MOST = 1024  # far more threads than that crash it
+ENGINES = 'NaiveEngine', 'ThreadedEngine', 'ThreadedEnginePerDevice'
 KERNELS = 'OPENBLAS_CORETYPE'
 # The names of the variables that `prepare` has set, for child processes.
 CHOSEN = 'GLUON_MLP_CHOSEN'
@@ -21,8 +28,30 @@ CHOSEN = 'GLUON_MLP_CHOSEN'
 UNTUNED = 'GLUON_MLP_UNTUNED'
 
 
-class ThreadsError(ValueError):
-    """A number of threads that is no number: MXNet aborts the process."""
+class SettingError(ValueError):
+    """A variable of the environment with which MXNet aborts the process."""
+
+
+def wrong_settings():
+    """The variables with which MXNet aborts: each with what to do, by name.
+    """
+    wrong = {}
+    for name, least in NUMBERS.items():
+        value = os.environ.get(name)
+        if value and not (re.fullmatch(' *[0-9]{1,9} *', value)
+                          and least <= int(value) <= MOST):
+            wrong[name] = (f'{name} is {value!r}, no number from {least} to '
+                           f'{MOST}: unset it, or set it to one')
+    engine = os.environ.get('MXNET_ENGINE_TYPE', ENGINES[0])
+    if engine not in ENGINES:
+        wrong['MXNET_ENGINE_TYPE'] = (
+            f'MXNET_ENGINE_TYPE is {engine!r}: unset it, or set it to one of '
+            + ', '.join(ENGINES))
+    role = os.environ.get('DMLC_ROLE', 'worker')
+    if role != 'worker' and WORKERS not in os.environ:
+        wrong['DMLC_ROLE'] = (f'DMLC_ROLE is {role!r}, with which MXNet only '
+                              'serves other processes: unset it')
+    return wrong
 
 
 def prepare():
@@ -35,14 +64,11 @@ def prepare():
     the user has set that; none of these where the user has set
     `GLUON_MLP_UNTUNED`. Has no effect on an MXNet that is imported already.
     Raises `ImportError` where Python has no `distutils` and setuptools, which
-    brings it, is missing, and `ThreadsError` for a number of threads that is
-    no number.
+    brings it, is missing, and `SettingError` for a variable with which MXNet
+    aborts.
     """
-    for name in THREADS[:2]:
-        number = os.environ.get(name)
-        if number and not number.strip().isdecimal():
-            raise ThreadsError(f'{name} is {number!r}, no number of threads: '
-                               'unset it, or set it to one')
+    for error in wrong_settings().values():
+        raise SettingError(error)
     if UNTUNED not in os.environ:
         _choose_settings()
     _restore_numpy_names()
@@ -53,7 +79,7 @@ def prepare():
 def _choose_settings():
     if 'MXNET_OMP_MAX_THREADS' not in os.environ:
         # The workers of a `launch` share the processors.
-        workers = int(os.environ.get('GLUON_MLP_WORKERS', 1))
+        workers = int(os.environ.get(WORKERS) or 1)
         _choose('OMP_NUM_THREADS', max(1, usable_processors() // workers))
     # By default, idle OpenMP threads spin for milliseconds on processors that
     # other threads of MXNet or other processes wait for.
