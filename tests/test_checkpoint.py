@@ -157,7 +157,9 @@ def run(monkeypatch):
         plt.close('all')
         kept = (saving(folder, section, {'seed': 5}, resume) if folder
                 else contextlib.nullcontext())
-        with contextlib.suppress(Killed), kept:
+        # The names that networks get are those of a fresh process, too: a
+        # trainer sorts its parameters by them, and dense10 before dense9.
+        with contextlib.suppress(Killed), mx.name.NameManager(), kept:
             training.seed(5)
             return bits([SECTIONS[section](), lines(), onp.random.rand(3),
                          np.random.normal(size=3), np.random.uniform(size=3)])
@@ -346,6 +348,59 @@ def test_other_json_is_refused(saved, content):
     saved.write_bytes(checkpoint._digest(buffer.getvalue())
                       + buffer.getvalue())
     assert 'is damaged' in refusal(saved.parent)
+
+
+def forge(saved, change):
+    """Save the file anew with a `change` to its arrays and its JSON."""
+    with onp.load(io.BytesIO(saved.read_bytes()[65:])) as file:
+        arrays = dict(file)
+    content = json.loads(arrays['json'].tobytes())
+    save = change(arrays, content) or onp.savez
+    arrays['json'] = onp.frombuffer(json.dumps(content).encode(), 'uint8')
+    buffer = io.BytesIO()
+    save(buffer, **arrays)
+    saved.write_bytes(checkpoint._digest(buffer.getvalue())
+                      + buffer.getvalue())
+
+
+@pytest.mark.parametrize('field, value', [
+    *((0, epoch) for epoch in ('x', -1, True, 1.5, None, [], 10 ** 400)),
+    *((1, rows) for rows in (
+        5, None, 'rows', [5], ['ab'], [[]], [[1]], [[1, 'x']], [[1, None]],
+        [[1, [2]]], [[1, True]], [[1, 10 ** 400]],
+        [[1, 0.5], [2, 0.5, 1.0]])),
+    *((2, updates) for updates in (5, None, 'x', [None], [-1], [10 ** 400])),
+    *((3, numpy) for numpy in (
+        None, [], [10 ** 9, 0, 0.0], [625, 0, 0.0], [-1, 0, 0.0],
+        [0, 'x', 0.0], [0, 0, 'x'], [0, 0], [0.5, 0, 0.0])),
+    *((4, number) for number in (0, -1, 9, 'x', None))], ids=str)
+def test_a_right_checksum_of_a_wrong_training(saved, field, value):
+    """NumPy would crash with some of it, and others give tracebacks."""
+    def change(arrays, content):
+        content['trainings'][0][field] = value
+    forge(saved, lambda arrays, content: None)
+    with saving(saved.parent, 'section', SETTINGS, resume=True):
+        pass  # unchanged, it is one of ours
+    forge(saved, change)
+    assert 'is damaged' in refusal(saved.parent)
+
+
+@pytest.mark.parametrize('change', [
+    lambda arrays, _: onp.savez_compressed,
+    lambda arrays, _: arrays.update({'0_0': arrays['0_0'][:600]}),
+    lambda arrays, _: arrays.update({'0_0': arrays['0_0'].astype('int64')})],
+    ids=['packed', 'too few words', 'words of another type'])
+def test_wrong_arrays_are_refused(saved, change):
+    """What is packed could be of any size."""
+    forge(saved, change)
+    assert 'is damaged' in refusal(saved.parent)
+
+
+def test_another_runs_settings_are_printed_as_they_are(saved):
+    """Nothing in a stranger's file reaches the terminal as an escape."""
+    forge(saved, lambda _, content: content['settings'].update(
+        lr='\x1b[2J\n'))
+    assert refusal(saved.parent).endswith(r'lr \x1b[2J\n, here 0.1')
 
 
 @pytest.mark.parametrize('shapes', [[(1,), (2, 2)], [(3,)], [(2, 2), (3,)],

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from mxnet import gluon
 
 from .. import experiment
-from ..errors import CheckpointError
+from ..errors import CheckpointError, printable
 from ..files import written_whole
 from ..machine import compat
 from .updaters import check, optimizer_states, parameters
@@ -216,10 +216,12 @@ def _load(path, settings):
         if digest + line != _digest(data):
             raise ValueError('another checksum')
         with onp.load(io.BytesIO(data), allow_pickle=False) as file:
+            if any(a.compress_type for a in file.zip.infolist()):
+                raise ValueError('packed: it could be of any size')
             arrays = dict(file)
         saved = json.loads(arrays['json'].tobytes())
-        trainings = [
-            Training(*rest, [arrays[f'{i}_{j}'] for j in range(num_arrays)])
+        trainings = [_checked(Training(
+            *rest, [arrays[f'{i}_{j}'] for j in range(num_arrays)]))
             for i, (*rest, num_arrays) in enumerate(saved['trainings'])]
         old = dict(saved['settings'])
         settings['data'] = old.get('data')
@@ -230,6 +232,28 @@ def _load(path, settings):
     return trainings
 
 
+def _checked(training):
+    """`training`, if its fields are what `_state` makes; or `ValueError`.
+
+    NumPy and MXNet would crash with some others.
+    """
+    epoch, history, updates, (position, has_gauss, gauss), arrays = training
+    words = arrays[0]
+    if not (_are_counts([epoch, position, has_gauss, *updates])
+            and position <= 624 and isinstance(gauss, float)
+            and (words.shape, words.dtype) == ((624,), 'uint32')
+            and len({len(row) for row in history}) <= 1
+            and all(len(row) > 1 and _are_counts(
+                [x for x in row if not isinstance(x, float)])
+                for row in history)):
+        raise ValueError('no training')
+    return training
+
+
+def _are_counts(values):
+    return all(type(x) is int and 0 <= x < 2 ** 31 for x in values)
+
+
 def _refuse(old, settings, path):
     """Raise `CheckpointError` where `settings` are not the `old` ones."""
     differ = [f'{name} {old.get(name)}, here {settings.get(name)}'
@@ -237,4 +261,4 @@ def _refuse(old, settings, path):
               if old.get(name) != settings.get(name)]
     if differ:
         raise CheckpointError(f'{path} is of another run: '
-                              + '; '.join(differ))
+                              + printable('; '.join(differ)))
