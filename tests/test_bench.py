@@ -392,16 +392,37 @@ def test_against_compares_what_both_have(tmp_path, capsys):
     assert 'slower, 2.00 x' in out
 
 
-NULLS = json.dumps(made_up(
-    {**entry(), 'times': None, 'median': None, 'q1': None, 'q3': None}))
-
-
-@pytest.mark.parametrize('text', ['', '[]', '{}', '{"schema": 1}', '\xff',
-                                  NULLS])
+@pytest.mark.parametrize('text', ['', '[]', '{}', '{"schema": 1}', '\xff'])
 def test_no_bench_json(tmp_path, text):
     (tmp_path / 'x.json').write_text(text, 'latin-1')
     with pytest.raises(ChapterError, match='is no bench.json'):
         report.read_json(tmp_path / 'x.json')
+
+
+@pytest.mark.parametrize('change', [
+    {'times': None, 'median': None, 'q1': None, 'q3': None}, {'median': 0},
+    {'median': -1}, {'median': True}, {'median': '1'}, {'q1': float('nan')},
+    {'q3': float('inf')}, {'median': 10 ** 400}, {'times': 5}, {'times': []},
+    {'times': [0]}, {'times': 'abc'}, {'what': []}, {'what': None},
+    {'kind': 1}], ids=str)
+def test_entries_that_cannot_be_compared(tmp_path, change):
+    """They are told before ten minutes of timing, not after them."""
+    result = made_up({**entry(), **change})
+    (tmp_path / 'x.json').write_text(json.dumps(result))
+    with pytest.raises(ChapterError, match='is no bench.json'):
+        report.read_json(tmp_path / 'x.json')
+
+
+def test_settings_are_printed_as_they_are(capsys):
+    """Also what a terminal or Rich would obey: escapes, and tags."""
+    new, old = (made_up(entry(), OMP_WAIT_POLICY=name + '\x1b[2J[/b]')
+                for name in ('new', 'old'))
+    report.print_result(new)
+    report.print_against(new, old)
+    out = capsys.readouterr().out
+    assert out.startswith('OMP_WAIT_POLICY new\\x1b[2J[/b]\n')
+    assert ('OMP_WAIT_POLICY: old\\x1b[2J[/b] then, new\\x1b[2J[/b] now\n'
+            in out) and '\x1b' not in out
 
 
 def test_table_compares_each_rival_with_ours(capsys):

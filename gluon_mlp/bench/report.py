@@ -1,12 +1,11 @@
 """`bench.json`, what is printed of a run, and two runs compared."""
 import json
-import math
 import sys
 
 from rich.console import Console
 from rich.table import Table
 
-from ..errors import ChapterError
+from ..errors import ChapterError, printable
 from ..files import written_whole
 from . import tables
 
@@ -26,14 +25,21 @@ def read_json(path):
     try:
         result = json.loads(path.read_text('utf-8'))
         if result['schema'] == 2 and isinstance(result['about'], dict) and (
-                all(r.keys() >= ENTRY and r['times'] and math.isfinite(
-                    r['median'] + r['q1'] + r['q3'])
-                    for r in result['results'])):
+                all(map(_is_entry, result['results']))):
             return result
     except (ValueError, LookupError, TypeError, AttributeError,
             RecursionError):
         pass
     raise ChapterError(f'{path} is no bench.json of this version')
+
+
+def _is_entry(r):
+    """Whether `r` is named by texts, and has seconds that can be compared."""
+    return (r.keys() >= ENTRY and isinstance(r['times'], list) and r['times']
+            and all(isinstance(r[name], str) for name in SAME[:2])
+            and all(type(seconds) in (int, float) and 0 < seconds < 1e9
+                    for seconds in (*r['times'], r['median'], r['q1'],
+                                    r['q3'])))
 
 
 def write_tables(result, path):
@@ -45,15 +51,20 @@ def write_tables(result, path):
 
 def print_result(result):
     """Print the machine, a row for each entry, and the page's tables."""
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(', '.join(f'{name} {value}' for name, value in
-                            result['about'].items() if value is not None),
-                  soft_wrap=True, highlight=False)
+    console = _console()
+    console.print(printable(', '.join(
+        f'{name} {value}' for name, value in result['about'].items()
+        if value is not None)), soft_wrap=True, highlight=False)
     console.print(_table(result))
     for missing in result['missing']:
         console.print('not timed: {what}, {who}: {why}'.format(**missing),
-                      soft_wrap=True, markup=False)
+                      soft_wrap=True)
     print(tables.page(result))
+
+
+def _console():
+    """A terminal, or a log, which has no width. A `[` is a plain letter."""
+    return Console(width=None if sys.stdout.isatty() else 160, markup=False)
 
 
 def _table(result):
@@ -82,13 +93,13 @@ def print_against(new, old):
     for name in sorted(new['about'].keys() & old['about'].keys()):
         if name not in ('date', 'seconds', 'load_average') and (
                 new['about'][name] != old['about'][name]):
-            print(f'{name}: {old["about"][name]} then, '
-                  f'{new["about"][name]} now')
+            print(printable(f'{name}: {old["about"][name]} then, '
+                            f'{new["about"][name]} now'))
     table = Table('what', 'who', 'then', 'now', 'now it is', box=None)
     for r, before in pairs(new, old):
         table.add_row(title(r), r['who'], tables.seconds(before['median']),
                       tables.seconds(r['median']), verdict(r, before))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    _console().print(table)
 
 
 def pairs(new, old):
