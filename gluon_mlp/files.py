@@ -1,4 +1,4 @@
-"""Folders that are tried first, and files that are written whole."""
+"""Folders tried first, files written whole, and what is downloaded."""
 import contextlib
 import os
 import secrets
@@ -8,9 +8,13 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from tqdm import tqdm
+
 from .errors import DataError, FolderError
 
 ENOUGH = 2 ** 20  # bytes: more than the figures of any section
+TIMEOUT = (5, 20)  # seconds: to connect, and without a byte
+SLOWEST = 10_000  # bytes a second, over a download's time but the first
 LEFT = 3600  # seconds; nobody writes to a file for so long
 
 
@@ -92,3 +96,47 @@ def _sweep(folder, start):
             with contextlib.suppress(OSError):  # of another user, or gone
                 if time.time() - path.stat().st_mtime > LEFT:
                     path.unlink()
+
+
+def download(url, most):
+    """The content of `url`, with a progress bar.
+
+    Raises `DataError` if it cannot be had, if there are more bytes than
+    `most`, or if they come in more slowly than `SLOWEST`.
+    """
+    import requests
+    import urllib3
+    content, start = bytearray(), time.monotonic()
+    try:
+        with requests.get(url, stream=True, timeout=TIMEOUT, headers={
+                'Accept-Encoding': 'identity'}) as response, tqdm(
+                    unit='B', unit_scale=True, leave=False, disable=None,
+                    total=response.raw.length_remaining) as bar:
+            response.raise_for_status()
+            while chunk := response.raw.read1(2 ** 16, decode_content=False):
+                content += chunk
+                bar.update(len(chunk))
+                _check_download(len(content), most, time.monotonic() - start)
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise DataError(_reason(error)) from error
+    return bytes(content)
+
+
+def _check_download(size, most, seconds):
+    """Raise `DataError` for too many bytes, or too few after so long."""
+    if size > most:
+        raise DataError(f'it sends more than {most} bytes')
+    if size < SLOWEST * (seconds - TIMEOUT[1]):
+        raise DataError(f'it sent {size} bytes in {seconds:.0f} s')
+
+
+def _reason(error):
+    """A network error in a few words: the server's answer or the cause."""
+    response = getattr(error, 'response', None)
+    if response is not None:
+        return f'{response.status_code} {response.reason}'
+    cause = error
+    while isinstance(cause, Exception):
+        error = cause
+        cause = getattr(error, 'reason', None) or error.__context__
+    return getattr(error, 'strerror', None) or str(error)

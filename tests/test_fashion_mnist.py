@@ -1,4 +1,5 @@
 """Fashion-MNIST comes whole, from the first source that has it, or not."""
+import contextlib
 import gzip
 import hashlib
 import os
@@ -16,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gluon_mlp import experiment
+from filelock import FileLock
+from gluon_mlp import experiment, files
 from gluon_mlp.d2l import fashion_mnist
 from gluon_mlp.d2l.fashion_mnist import FILES, DataFile, fetch, read_file
 from gluon_mlp.errors import DataError
@@ -28,10 +30,10 @@ NEW = '/github/master/data/fashion/'
 # What a process runs that shall be killed, or be one of many, or be nobody.
 DRIVER = """
 import os, sys
-import filelock, pooch, requests
+import filelock, requests
 from gluon_mlp.d2l import fashion_mnist as f
 f.FILES = {n: f.DataFile(*known) for n, known in eval(sys.argv[1]).items()}
-f.GITHUB, f.TIMEOUT = 'http://127.0.0.1:9/', (2, 20)
+f.GITHUB, f.files.TIMEOUT = 'http://127.0.0.1:9/', (2, 20)
 f.DEBIAN_FOLDER = f.Path('no/such')
 def download_debian_package(folder):
     raise f.DataError('not here')
@@ -112,7 +114,7 @@ def server(monkeypatch, tmp_path, tiny):
     monkeypatch.setenv('MXNET_GLUON_REPO', f'{server.url}/repo')
     monkeypatch.setenv('NO_PROXY', '127.0.0.1')
     monkeypatch.setattr(fashion_mnist, 'GITHUB', f'{server.url}/github/')
-    monkeypatch.setattr(fashion_mnist, 'TIMEOUT', (20, 20))
+    monkeypatch.setattr(files, 'TIMEOUT', (20, 20))
     monkeypatch.setattr(fashion_mnist, 'DEBIAN_FOLDER', Path('no/such'))
     monkeypatch.setattr(fashion_mnist, 'download_debian_package', no_package)
     yield server
@@ -241,7 +243,7 @@ def test_next_source_after_a_fault(server, tiny, tmp_path, monkeypatch,
     serve(server, OLD, tiny['2017-08-26'])
     del server.files[REPO + name]
     if fault is hang:
-        monkeypatch.setattr(fashion_mnist, 'TIMEOUT', (20, 2))
+        monkeypatch.setattr(files, 'TIMEOUT', (20, 2))
     if fault:
         server.files[REPO + name] = partial(fault, tiny['2017-08-26'][name])
     arrays, edition = fetch(tmp_path)
@@ -249,6 +251,87 @@ def test_next_source_after_a_fault(server, tiny, tmp_path, monkeypatch,
     assert server.asked[-4:] == [OLD + name for name in FILES]
     assert sorted(p.name for p in tmp_path.iterdir()
                   if p.name != '.lock') == sorted(FILES)
+
+
+def endless(handler):
+    handler.send_response(200)
+    handler.end_headers()
+    with contextlib.suppress(OSError):  # the other side has had enough
+        while not handler.server.stop.is_set():
+            handler.wfile.write(bytes(2 ** 16))
+
+
+def packed_twice(handler):
+    handler.send_response(200)
+    handler.send_header('Content-Encoding', 'gzip')
+    handler.end_headers()
+    handler.wfile.write(gzip.compress(bytes(10 ** 6), 1) * 100)
+
+
+def trickle(handler):
+    handler.send_response(200)
+    handler.end_headers()
+    with contextlib.suppress(OSError):
+        while not handler.server.stop.wait(0.3):
+            handler.wfile.write(b'.')
+
+
+@pytest.mark.parametrize('content, why', [
+    (endless, 'it sends more than 100000 bytes'),
+    (packed_twice, 'it sends more than 100000 bytes'),
+    (trickle, r'it sent \d bytes in 2 s'), (None, '404 Not Found')])
+def test_a_download_ends(server, monkeypatch, content, why):
+    """Whatever the server sends, it takes little time and memory."""
+    monkeypatch.setattr(files, 'TIMEOUT', (20, 2))
+    if content:
+        server.files['/x'] = content
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=why):
+            files.download(f'{server.url}/x', 10 ** 5)
+        assert tracemalloc.get_traced_memory()[1] < 5e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_downloaded_is_kept_as_it_was_packed(server):
+    """Some servers take a .gz file for an encoding of its content."""
+    def send(handler):
+        handler.send_response(200)
+        handler.send_header('Content-Encoding', 'gzip')
+        handler.end_headers()
+        handler.wfile.write(packed)
+    packed = gzip.compress(b'content')
+    server.files['/x.gz'] = send
+    assert files.download(f'{server.url}/x.gz', 100) == packed
+
+
+def test_others_may_read_what_was_downloaded(server, tiny, tmp_path):
+    """As they may read any new file: a cache is shared."""
+    serve(server, REPO, tiny['2017-08-26'])
+    (tmp_path / 'new').touch()
+    fetch(tmp_path / 'cache')
+    assert {(tmp_path / 'cache' / name).stat().st_mode for name in FILES} == {
+        (tmp_path / 'new').stat().st_mode}
+
+
+def test_waiting_for_another_process_is_said(server, tiny, tmp_path, capsys):
+    serve(server, REPO, tiny['2017-08-26'])
+    with FileLock(str(tmp_path / '.lock')):
+        waiting = threading.Thread(target=fetch, args=[tmp_path])
+        waiting.start()
+        waiting.join(3)
+        assert waiting.is_alive() and capsys.readouterr().err == (
+            f'another process fetches into {tmp_path}: waiting for it\n')
+    waiting.join(60)
+    assert not waiting.is_alive() and (tmp_path / LABELS).exists()
+
+
+def test_a_pipe_in_a_files_place_is_not_waited_for(server, tiny, tmp_path):
+    serve(server, REPO, tiny['2017-08-26'])
+    os.mkfifo(tmp_path / IMAGES)
+    arrays, _ = fetch(tmp_path)
+    assert same(arrays, tiny['2017-08-26'])
 
 
 def test_error_lists_what_was_tried(server, tiny, tmp_path):

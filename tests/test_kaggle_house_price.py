@@ -85,6 +85,14 @@ def test_one_line_says_where_to_put_the_files(made, damage, what):
     assert all(file in message.split(': put')[1] for file in house.FILES)
 
 
+def test_a_pipe_in_a_files_place_is_not_waited_for(made):
+    path = made / 'kaggle_house_pred_train.csv'
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DataError, match=f'{path} is no file: remove it'):
+        house.load_data()
+
+
 def test_a_data_folder_that_cannot_be_made_is_a_data_error(home):
     home.parent.parent.write_text('a file where the folder should be')
     with pytest.raises(DataError, match='is missing'):
@@ -109,6 +117,9 @@ def test_the_second_url_serves_when_the_first_is_gone_or_wrong(
         house.load_data()
         server.shutdown()
     assert {name: sha1(made / name) for name in house.FILES} == house.FILES
+    (made / 'new').touch()  # others may read them as any new file
+    assert len({path.stat().st_mode for path in made.iterdir()}) == 1
+    (made / 'new').unlink()
     assert sorted(path.name for path in made.iterdir()) == sorted(
         path.name for path in site.iterdir())  # nothing partial
 
@@ -372,6 +383,7 @@ def test_a_folder_that_cannot_hold_the_submission_is_refused(tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(FolderError, match='cannot write into .*/file '):
         house.submission_path(tmp_path / 'file' / 'prices.csv')
+
 
 @pytest.mark.parametrize('name, why', [
     ('', 'is a folder: name a file'), ('new/..', 'is a folder: name a file'),

@@ -17,20 +17,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import experiment
+from .. import experiment, files
 from ..errors import DataError
 from ..files import cache_root
 
 MXNET = 'https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/'
 GITHUB = 'https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/'
 COMMIT_0826 = '949006594cc2f804a93b9155849734564c3545ec'
-TIMEOUT = (5, 20)  # seconds: to connect, and without a byte
 DEBIAN_PACKAGE = 'dataset-fashion-mnist'
 DEBIAN_FOLDER = Path('usr/share/datasets/fashion-mnist')
 # The system's package lists are often empty, so apt-get fetches its own.
 UNPACK_DEBIAN_PACKAGE = f"""
 mkdir -p apt/lists/partial && cd apt
-set -- -o Acquire::http::Timeout={TIMEOUT[1]}
+set -- -o Acquire::http::Timeout={files.TIMEOUT[1]}
 apt-get "$@" download {DEBIAN_PACKAGE} || {{
     set -- "$@" -o "Dir::State::Lists=$PWD/lists" -o "Dir::Cache=$PWD" \\
         -o Acquire::Languages=none -o APT::Sandbox::User=root
@@ -123,20 +122,31 @@ def fetch(folder):
     into `folder` once all four are whole and checked. Returns their arrays
     and the edition, as `read_files` does. Raises `DataError`.
     """
-    if any((folder / name).exists() for name in FILES):
-        try:
-            return read_files(folder)
-        except DataError as error:
-            print(f'{error}; fetching all four again', file=sys.stderr)
-    from filelock import FileLock
     try:
+        if any((folder / name).exists() for name in FILES):
+            try:
+                return read_files(folder)
+            except DataError as error:
+                print(f'{error}; fetching all four again', file=sys.stderr)
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(str(folder / '.lock')):
+        with _lock(folder):
             return _fetch_alone(folder)
     except OSError as error:
         raise DataError(f'cannot keep the data in {folder} ({error}): set '
                         'MXNET_HOME to a folder that can be written'
                         ) from error
+
+
+def _lock(folder):
+    """What the only process that fetches into `folder` holds."""
+    from filelock import FileLock, Timeout
+    lock = FileLock(str(folder / '.lock'))
+    try:
+        return lock.acquire(timeout=1)
+    except Timeout:
+        print(f'another process fetches into {folder}: waiting for it',
+              file=sys.stderr)
+        return lock.acquire()
 
 
 def _fetch_alone(folder):
@@ -185,30 +195,21 @@ def sources():
 
 
 def download(url, folder):
-    """Download the four files from below `url`, with a progress bar."""
-    import pooch
-    import requests
-    pooch.get_logger().setLevel('ERROR')
-    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(),
-                                      chunk_size=2 ** 16, timeout=TIMEOUT)
+    """Download the four files from below `url`, each no larger than it is."""
     for name in FILES:
-        try:
-            pooch.retrieve(url + name, known_hash=None, fname=name,
-                           path=folder, downloader=downloader)
-        except requests.RequestException as error:
-            raise DataError(_reason(error)) from error
+        content = files.download(url + name, _most(name))
+        (folder / name).write_bytes(content)
         read_file(folder / name)  # before the next one is asked for
 
 
-def _reason(error):
-    """A network error in a few words: the server's answer or the cause."""
-    if error.response is not None:
-        return f'{error.response.status_code} {error.response.reason}'
-    cause = error
-    while isinstance(cause, Exception):
-        error = cause
-        cause = getattr(error, 'reason', None) or error.__context__
-    return getattr(error, 'strerror', None) or str(error)
+def _most(name):
+    """More bytes than a file of `FILES` has when it is packed."""
+    return _size(FILES[name]) + 2 ** 16  # packing adds less
+
+
+def _size(known):
+    """The bytes of a `DataFile`: its header and its array."""
+    return 4 + 4 * len(known.shape) + math.prod(known.shape)
 
 
 def copy(root, folder):
@@ -256,11 +257,12 @@ def read_file(path):
     the file. Raises `DataError`.
     """
     known = FILES[path.name]
-    header = 4 + 4 * len(known.shape)  # bytes before the array's own
-    size = header + math.prod(known.shape)
+    size = _size(known)
     try:
+        if path.is_fifo():  # it could be waited for without end
+            raise DataError(f'{path} is damaged (it is a pipe)')
         with path.open('rb') as file:
-            packed = file.read(size + 2 ** 16)  # packing adds less
+            packed = file.read(_most(path.name))
         content = zlib.decompressobj(wbits=31).decompress(packed, size + 1)
     except FileNotFoundError:
         raise DataError(f'{path} is missing') from None
@@ -275,5 +277,5 @@ def read_file(path):
         edition = '2017-08-31'
     else:
         raise DataError(f'{path} is damaged (its hash is of no edition)')
-    array = np.frombuffer(content, np.uint8, offset=header)
+    array = np.frombuffer(content, np.uint8, offset=4 + 4 * len(known.shape))
     return array.reshape(known.shape), edition
