@@ -114,9 +114,9 @@ def launch(
             metavar='-- SCRIPT [OPTIONS]',
             help='A chapter script that trains by train_ch3.')],
         workers: Annotated[int, typer.Option(
-            min=1, help='Processes that share each batch.')] = 2,
+            min=1, max=64, help='Processes that share each batch.')] = 2,
         servers: Annotated[int, typer.Option(
-            min=1, help='Processes that sum the gradients.')] = 1,
+            min=1, max=64, help='Processes that sum the gradients.')] = 1,
         hosts: Annotated[str, typer.Option(
             metavar='FILE|A,B', show_default='this machine',
             help='Where to start them by ssh: a file with a host a line, or '

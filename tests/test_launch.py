@@ -241,17 +241,39 @@ def test_a_server_that_dies_ends_all(failing):
         'error: server 1 ended with signal 9, and so do all\n')
 
 
+CHILD = 'import subprocess; subprocess.Popen(["sleep", "600"])'
+
+
 def test_no_process_outlives_a_killed_launcher(failing):
-    """Until then all listen at 127.0.0.1, at ports of their own only."""
-    process = failing('pass', '--workers', 1)
+    """Until then all listen at 127.0.0.1, at ports of their own only.
+
+    A worker's own child ends, too, and so does a worker that is stopped.
+    """
+    process = failing('pass', '--workers', 1, first=CHILD)
     processes = ready(process)
-    assert len(processes) == 1 + 1 + 1
+    assert len(processes) == 1 + 1 + 1 + 1
     listening = [c.laddr for p in processes
                  for c in p.net_connections('inet') if c.status == 'LISTEN']
     assert {address.ip for address in listening} == {'127.0.0.1'}
     assert len({address.port for address in listening}) >= 1 + 1 + 1
+    for worker in processes:
+        if 'sleep' not in worker.cmdline():
+            worker.suspend()
     process.kill()
     assert left_of(processes) == []
+
+
+def test_a_stopped_server_is_told(failing):
+    """All wait for it, and it may be a mistake."""
+    process = failing('pass', '--workers', 1)
+    server = next(p for p in ready(process)
+                  if p.environ()['DMLC_ROLE'] == 'server')
+    server.suspend()
+    said = ''
+    while not without_mxnets_log(said):
+        said = process.stderr.readline()
+    assert said == ('server 0 is stopped, and all wait for it: kill -CONT '
+                    f'{server.pid} lets it go on\n')
 
 
 @pytest.mark.parametrize('how', [
@@ -604,6 +626,8 @@ def test_the_first_worker_tells_of_an_error_that_all_have(tmp_path, capfd):
 @pytest.mark.parametrize('args, message', [
     (['--workers', 0, '--', 'x.py'], '--workers'),
     (['--servers', 'two', '--', 'x.py'], '--servers'), ([], 'SCRIPT'),
+    (['--workers', 65, '--', 'x.py'], '--workers'),
+    (['--', '/dev/stdin'], '/dev/stdin is no script'),
     (['--hosts', ' ,', '--', 'x.py'], "no host in ' ,'"),
     (['--', 'x.py'], 'x.py is no script')])
 def test_wrong_options_are_one_line(args, message, capsys):
@@ -626,6 +650,32 @@ def test_an_error_of_all_workers_is_told_once(tmp_path, options, code,
                '--figures', tmp_path, *options)
     assert (done.returncode, without_mxnets_log(done.stderr)) == (code,
                                                                  message)
+
+
+def test_a_taken_port_is_one_line(tmp_path, monkeypatch, capfd):
+    """MXNet's scheduler says so in 44 lines, of its own stack."""
+    (tmp_path / 'x.py').touch()
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        taken.listen()
+        monkeypatch.setattr(launch, 'free_port',
+                            lambda address: taken.getsockname()[1])
+        assert launch.launch([str(tmp_path / 'x.py')], 1) == 1
+    why, so = without_mxnets_log(capfd.readouterr().err).splitlines()
+    assert 'bind' in why
+    assert so.startswith('error: scheduler 0 ended with ')
+
+
+def test_mxnets_own_variables_do_not_reach_a_launch(monkeypatch):
+    """They are left over from another: a wrong network, files in /tmp."""
+    monkeypatch.setenv('DMLC_INTERFACE', 'no-such-network')
+    monkeypatch.setenv('DMLC_LOCAL', '1')
+    env = {}
+    monkeypatch.setattr(launch.subprocess, 'Popen',
+                        lambda *args, **more: env.update(more['env']))
+    launch._start('worker', 0, (None, '127.0.0.1'), {}, ['x.py'])
+    assert {name for name in env if name.startswith('DMLC_')} == {
+        'DMLC_ROLE', 'DMLC_WORKER_ID', 'DMLC_NODE_HOST'}
 
 
 OWN = """
@@ -655,6 +705,16 @@ def test_a_script_of_ones_own(tmp_path):
     done = run('--', tmp_path / 'own.py')
     assert (done.returncode, without_mxnets_log(done.stderr)) == (0, '')
     assert done.stdout.endswith('[True]\n')
+
+
+@SLOW
+def test_a_launch_without_standard_output(tmp_path):
+    """Nobody reads what it prints: that is no error."""
+    (tmp_path / 'own.py').write_text(OWN)
+    done = subprocess.run(
+        ['sh', '-c', '"$@" >&-', 'sh', *command('--', tmp_path / 'own.py')],
+        cwd=ROOT, text=True, timeout=200, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, without_mxnets_log(done.stderr)) == (0, '')
 
 
 def test_hosts_must_reach_each_other(monkeypatch):

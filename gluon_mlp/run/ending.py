@@ -153,7 +153,8 @@ def _leave(code):
 
 def _flush():
     try:
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
     except OSError:  # Python would try again when it ends, and complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

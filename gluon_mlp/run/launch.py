@@ -5,7 +5,10 @@ MXNet's parameter server. `workers` has what the workers then share. Each
 process ends when its standard input ends. So none outlives this one, whatever
 ends it and wherever they run.
 """
+import contextlib
+import ctypes
 import os
+import re
 import runpy
 import shlex
 import signal
@@ -19,11 +22,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy
+import psutil
 
 from ..errors import ChapterError
 from ..machine import compat
 
 LOOPBACK = '127.0.0.1'
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 # What a shell on another machine would not know.
 PASSED = ('PYTHONPATH', 'MPLBACKEND', 'MXNET_', 'OMP_', 'GOMP_', 'PS_')
 
@@ -68,7 +73,8 @@ def launch(command, num_workers, num_servers=1, hosts=()):
         return 128 + getattr(error, 'number', signal.SIGINT)
     finally:
         for process in started:
-            process.popen.kill()
+            with contextlib.suppress(OSError):  # nothing is left of it
+                os.killpg(process.popen.pid, signal.SIGKILL)
             process.popen.wait()
 
 
@@ -134,7 +140,10 @@ def _start(role, number, node, env, command):
     # It listens at this address, and nowhere else.
     env = {**env, 'DMLC_ROLE': role, 'DMLC_WORKER_ID': str(number),
            'DMLC_NODE_HOST': address}
-    inherited = compat.users_environment()
+    # Nothing of MXNet's own launcher: each would change where they meet.
+    inherited = {name: value
+                 for name, value in compat.users_environment().items()
+                 if not name.startswith('DMLC_')}
     run = [sys.executable, '-m', 'gluon_mlp.run.launch', *command]
     if host:
         run, env = _over_ssh(host, run, inherited, env), {}
@@ -162,11 +171,23 @@ def _over_ssh(host, run, inherited, env):
 
 def _wait(started, workers):
     """Wait until all workers are done, or any process fails."""
+    told = set()
     while not any(process.failed() for process in started):
         if all(worker.popen.poll() == 0 for worker in workers):
             return 0
+        _tell_stopped(started, told)
         time.sleep(0.05)
     return _tell(started, workers[0])
+
+
+def _tell_stopped(started, told):
+    """Say, once, that a process here is stopped by a signal."""
+    for name, popen, _ in started:
+        if name not in told and popen.poll() is None and (
+                psutil.Process(popen.pid).status() == psutil.STATUS_STOPPED):
+            told.add(name)
+            print(f'{name} is stopped, and all wait for it: kill -CONT '
+                  f'{popen.pid} lets it go on', file=sys.stderr)
 
 
 def _tell(started, first):
@@ -181,7 +202,10 @@ def _tell(started, first):
     code = failed.popen.returncode
     if failed.log:
         failed.log.seek(0)
-        sys.stderr.write(failed.log.read().decode(errors='replace'))
+        text = failed.log.read().decode(errors='replace')
+        why = re.search('Check failed: .*\n', text)  # MXNet's stack follows
+        sys.stderr.write(why[0] if why and 'worker' not in failed.name
+                         else text)
     if failed.log or code < 0:
         how = f'exit code {code}' if code >= 0 else f'signal {-code}'
         print(f'error: {failed.name} ended with {how}, and so do all',
@@ -202,9 +226,15 @@ def _interrupt(started):
 
 
 def _end_with_stdin():
+    """End this process, and what its script has started, with its input.
+
+    When the launcher is killed, the system wakes it if it was stopped.
+    """
+    with contextlib.suppress(AttributeError):  # only Linux has it
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
     while os.read(0, 1024):
         pass
-    os._exit(1)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _run(command):
