@@ -31,6 +31,15 @@ def cache_root():
                         'set MXNET_HOME to a folder') from error
 
 
+def mirror(data_set):
+    """The URL of the files of `data_set` on the user's mirror, or None.
+
+    The variable is MXNet's own, and so is the layout below it.
+    """
+    url = os.environ.get('MXNET_GLUON_REPO')
+    return f'{url.rstrip("/")}/gluon/dataset/{data_set}/' if url else None
+
+
 def check_folder(folder):
     """Make `folder`, and check that a megabyte can be written into it.
 

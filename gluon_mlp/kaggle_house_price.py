@@ -11,7 +11,7 @@ from . import experiment, files
 from .d2l.data import load_array
 from .d2l.plotting import Curve
 from .errors import DataError
-from .files import cache_root, check_file, written_whole
+from .files import cache_root, check_file, mirror, written_whole
 
 npx.set_np()
 
@@ -45,7 +45,7 @@ def download(name):
         return path
     if path.exists() and not path.is_file():
         raise DataError(f'{path} is no file: remove it')
-    for url in URLS:
+    for url in filter(None, (mirror('kaggle_house'), *URLS)):
         try:
             content = files.download(url + name, MOST)
             if _sha1(content) != FILES[name]:

@@ -115,6 +115,12 @@ def test_the_second_url_serves_when_the_first_is_gone_or_wrong(
         url = f'http://127.0.0.1:{server.server_port}/'
         monkeypatch.setattr(house, 'URLS', (url + 'wrong/', url + 'good/'))
         house.load_data()
+        # A mirror is asked first. It has the layout of MXNet's store.
+        shutil.rmtree(made)
+        shutil.copytree(site, tmp_path / 'site/gluon/dataset/kaggle_house')
+        monkeypatch.setattr(house, 'URLS', (url + 'wrong/',))
+        monkeypatch.setenv('MXNET_GLUON_REPO', url)
+        house.load_data()
         server.shutdown()
     assert {name: sha1(made / name) for name in house.FILES} == house.FILES
     (made / 'new').touch()  # others may read them as any new file

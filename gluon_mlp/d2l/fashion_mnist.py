@@ -6,7 +6,6 @@ has no duplicates. Either will do, and the program says which it found.
 """
 import hashlib
 import math
-import os
 import shutil
 import subprocess
 import sys
@@ -19,9 +18,10 @@ import numpy as np
 
 from .. import experiment, files
 from ..errors import DataError
-from ..files import cache_root
+from ..files import cache_root, mirror
 
-MXNET = 'https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/'
+MXNET = ('https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/'
+         'gluon/dataset/fashion-mnist/')
 GITHUB = 'https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/'
 COMMIT_0826 = '949006594cc2f804a93b9155849734564c3545ec'
 DEBIAN_PACKAGE = 'dataset-fashion-mnist'
@@ -185,8 +185,7 @@ def sources():
 
     The function brings the four files into a folder, or raises `DataError`.
     """
-    mxnet = os.environ.get('MXNET_GLUON_REPO') or MXNET
-    urls = [mxnet.rstrip('/') + '/gluon/dataset/fashion-mnist/',
+    urls = [mirror('fashion-mnist') or MXNET,
             f'{GITHUB}{COMMIT_0826}/data/fashion/',
             f'{GITHUB}master/data/fashion/']
     return [*((url, lambda to, url=url: download(url, to)) for url in urls),
