@@ -163,6 +163,21 @@ def test_mxnet_2_takes_amds_processors_for_what_they_are(
     assert os.environ['OPENBLAS_CORETYPE'] == 'Haswell'
 
 
+@pytest.mark.parametrize('close', ['', 'os.close(2); '])
+def test_mxnet_2_begins_without_a_log(close):
+    """It logs a line with its first array; what follows is heard again."""
+    done = subprocess.run(
+        [sys.executable, '-c', 'import os, sys\n'
+         'from gluon_mlp.d2l import training\n'
+         f'{close}training.seed(0)\n'
+         'print(training.np.ones(2).sum()); os.write(2, b"heard")'.replace(
+             'os.write(2, b"heard")', '' if close else
+             'os.write(2, b"heard")')],
+        capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, '2.0\n')
+    assert done.stderr == ('' if close else 'heard')
+
+
 def test_untuned_leaves_the_settings_to_mxnet():
     """As `bench` runs the book's code: no variable is set."""
     assert run_python(SETTINGS, GLUON_MLP_UNTUNED='1') == 'True'

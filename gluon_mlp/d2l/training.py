@@ -52,6 +52,7 @@ class Accumulator:
 
 def seed(number):
     """Restart all random streams: MXNet's, and NumPy's for the shuffle."""
+    compat.begin_quietly()
     random.seed(number)
     onp.random.seed(number)
 

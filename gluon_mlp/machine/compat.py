@@ -90,11 +90,12 @@ def _choose_settings():
     _choose(UPDATES, 0)
     # The OpenBLAS in MXNet 2 takes a newer processor of AMD for one of 2007,
     # and products of matrices take twice as long.
-    if _mxnet_version().startswith('2.') and _is_amd_with_avx2():
+    if mxnet_version().startswith('2.') and _is_amd_with_avx2():
         _choose(KERNELS, 'Zen')
 
 
-def _mxnet_version():
+def mxnet_version():
+    """The version of the package `mxnet`; '' if that is not installed."""
     try:
         return version('mxnet')
     except PackageNotFoundError:
@@ -131,6 +132,24 @@ def keep_subnormals():
     from mxnet import util
     if hasattr(util, 'set_flush_denorms'):
         util.set_flush_denorms(False)
+
+
+def begin_quietly():
+    """Make MXNet's first array. MXNet 2 logs a line with it, unheard here."""
+    import mxnet
+    if mxnet.__version__.startswith('1.'):
+        return
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed: nobody hears anyway
+        return
+    with open(os.devnull, 'w') as null:
+        os.dup2(null.fileno(), 2)
+    try:
+        mxnet.np.zeros(1).wait_to_read()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def usable_processors(cgroup=Path('/sys/fs/cgroup')):
