@@ -8,13 +8,17 @@ holds what a script needs to run, and `experiment` what it is running.
 """
 import sys
 import warnings
+from pathlib import Path
 
 from .machine import compat
+
+__version__ = '0.1.0'
 
 try:
     compat.prepare()
 except compat.SettingError as error:  # MXNet would abort the process
-    if sys.argv[:2] != ['-m', 'doctor']:  # the doctor tells the mend
+    called = [Path(sys.argv[0]).name, *sys.argv[1:2]]
+    if called not in (['-m', 'doctor'], ['gluon-mlp', 'doctor']):
         sys.exit(f'error: {error}')
 except ImportError as error:  # so MXNet's fails, too; the doctor has to run
     warnings.warn(str(error), stacklevel=2)

@@ -1,28 +1,91 @@
-"""`python -m gluon_mlp COMMAND`: the tools beside the chapter's scripts."""
+"""`gluon-mlp COMMAND`: the chapter's scripts, and the tools beside them.
+
+`python -m gluon_mlp COMMAND` is the same. What needs MXNet is imported by the
+commands that need it.
+"""
+import os
+import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
 import click
 import typer
+from typer.completion import shell_complete
 
-from . import experiment, sections
+from . import __version__, experiment, sections
 from .files import check_folder
+from .machine import compat
 from .run import ending
+from .run.options import COUNT, FORMAT, SEED, Number
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None,
-                  help='Chapter 4 of Dive into Deep Learning in MXNet Gluon.')
+app = typer.Typer(
+    rich_markup_mode=None, invoke_without_command=True,
+    suggest_commands=False,  # click does
+    context_settings={'help_option_names': ['-h', '--help']})
+# The words after the first one belong to the script.
+OF_THE_SCRIPT = {'allow_interspersed_args': False}
+
+
+def main():
+    """Run the command line, and end the process."""
+    command = typer.main.get_command(app)
+    shell = os.environ.get('_GLUON_MLP_COMPLETE')
+    if shell:  # it asks how to complete a word
+        sys.exit(shell_complete(command, {}, 'gluon-mlp',
+                                '_GLUON_MLP_COMPLETE', shell))
+    ending.run(command)
+
+
+def _names():
+    """What a section may be called, for the shell to complete."""
+    return [name for section in sections.SECTIONS for name in section[:2]]
+
+
+@app.callback()
+def begin(context: typer.Context,
+          version: Annotated[bool, typer.Option(
+              '--version', help='Print the version.')] = False):
+    """Chapter 4 of Dive into Deep Learning in MXNet Gluon."""
+    if version:
+        print(f'gluon-mlp {__version__}')
+        raise typer.Exit()
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command(context_settings=OF_THE_SCRIPT)
+def run(section: Annotated[str, typer.Argument(autocompletion=_names)],
+        options: Annotated[Optional[list[str]], typer.Argument(
+            metavar='[OPTIONS]')] = None):
+    """Run the script of a section, such as 4.3 or mlp_concise.
+
+    The options are the script's own: run 4.3 --help lists those of 4.3.
+    """
+    command = [sys.executable, _script(section), *(options or ())]
+    os.execve(sys.executable, command, compat.users_environment())
+
+
+def _script(name):
+    """The path of the script of the section called `name`."""
+    try:
+        path = str(sections.script(sections.find(name)))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return min(path, os.path.relpath(path), key=len)
 
 
 @app.command()
 def compare(
         section: Annotated[Optional[str], typer.Option(
-            help='Only this one, by its number or slug.')] = None,
+            help='Only this one, by its number or slug.',
+            autocompletion=_names)] = None,
         printing: Annotated[Optional[str], typer.Option(
             metavar='NAME|JSON', show_default='all three',
             help="The book's printing to compare with, by its name or as a "
             'file.')] = None,
         runs: Annotated[Optional[int], typer.Option(
-            min=3, max=100, show_default='12, or 3 with --quick',
+            click_type=Number(int, 3, 100),
+            show_default='12, or 3 with --quick',
             help='Shuffles for what depends on them.')] = None,
         quick: Annotated[bool, typer.Option(
             '--quick', help='Fewer epochs and shuffles: it tells gross '
@@ -32,7 +95,7 @@ def compare(
             'mistake: who catches it? In an hour.')] = False,
         verbose: Annotated[bool, typer.Option(
             '--verbose', help='Also the quantities that agree.')] = False,
-        report: Annotated[Path, typer.Option(
+        output: Annotated[Path, typer.Option(
             metavar='DIR', file_okay=False, writable=True,
             help='Folder for the report.')] = Path('report')):
     """Compare every number that the book published with ours."""
@@ -46,12 +109,12 @@ def compare(
                         'has no published numbers')
     chosen = [printings.load(name) for name in (
         [printing] if printing else printings.NAMES)]
-    check_folder(report)
+    check_folder(output)
     if power:
         from .compare.power import power as run_power
-        return run_power(section, report)
+        return run_power(section, output)
     return run(section, runs or (QUICK_RUNS if quick else RUNS), quick,
-               chosen, verbose, report)
+               chosen, verbose, output)
 
 
 def _slug(name, slugs, otherwise):
@@ -67,24 +130,27 @@ def _slug(name, slugs, otherwise):
 
 
 @app.command()
-def doctor():
+def doctor(
+        json: Annotated[bool, typer.Option(
+            '--json', help='Print it as JSON, for a program.')] = False):
     """Say what this machine has and what is wrong, with the mend."""
     from .doctor import doctor as run
-    return run()
+    return run(json)
 
 
 @app.command()
 def bench(
         section: Annotated[Optional[str], typer.Option(
             help='Only this one, by its number or slug, or "chapter": all '
-                 'that 4.2 to 4.6 train, on the CPU.'
-            )] = None,
+                 'that 4.2 to 4.6 train, on the CPU.',
+            autocompletion=_names)] = None,
         device: Annotated[str, typer.Option(
             click_type=click.Choice(['cpu', 'gpu']),
             help='Where to compute.')] = 'cpu',
         repeats: Annotated[Optional[int], typer.Option(
-            min=1, show_default='9, or 3 with --quick, or 1 of the chapter',
-            help='Of each, after a first call.')] = None,
+            click_type=COUNT,
+            show_default='9, or 3 with --quick, or 1 of the chapter',
+            help='How often to time each, after a first call.')] = None,
         quick: Annotated[bool, typer.Option(
             '--quick', help='Less, and noisier; no torch.compile.')] = False,
         output: Annotated[Path, typer.Option(
@@ -108,59 +174,73 @@ def bench(
     return run(section, device, repeats or usual, quick, output, against)
 
 
-@app.command()
+@app.command(context_settings=OF_THE_SCRIPT)
 def launch(
         command: Annotated[list[str], typer.Argument(
-            metavar='-- SCRIPT [OPTIONS]',
-            help='A chapter script that trains by train_ch3.')],
+            metavar='-- SCRIPT [OPTIONS]')],
         workers: Annotated[int, typer.Option(
-            min=1, max=64, help='Processes that share each batch.')] = 2,
+            click_type=Number(int, 1, 64),
+            help='Processes that share each batch.')] = 2,
         servers: Annotated[int, typer.Option(
-            min=1, max=64, help='Processes that sum the gradients.')] = 1,
+            click_type=Number(int, 1, 64),
+            help='Processes that sum the gradients.')] = 1,
         hosts: Annotated[str, typer.Option(
             metavar='FILE|A,B', show_default='this machine',
             help='Where to start them by ssh: a file with a host a line, or '
             'hosts with commas.')] = ''):
-    """Run a script in several processes, or on several machines."""
+    """Run a script in several processes, or on several machines.
+
+    SCRIPT is a section, such as 4.3, or a file that trains by train_ch3.
+    Its own options follow it.
+    """
     from .run.launch import launch as run
     from .run.launch import read_hosts
+    if command[0] in _names():
+        command[0] = _script(command[0])
     return run(command, workers, servers, read_hosts(hosts) if hosts else ())
 
 
 @app.command()
 def exercise(
         number: Annotated[Optional[str], typer.Argument(
-            help='Which one, such as 4.3.2 or 4.4.2a.')] = None,
+            autocompletion=_names)] = None,
         list_: Annotated[bool, typer.Option(
-            '--list', help='List all, with titles.')] = False,
+            '--list', help='Only list them, or all of the chapter.')] = False,
         quick: Annotated[bool, typer.Option(
             '--quick', help='Little data and few epochs.')] = False,
-        figures: Annotated[Path, typer.Option(
+        output: Annotated[Path, typer.Option(
             metavar='DIR', file_okay=False, writable=True,
             help='Folder for the figures.')] = Path('figures'),
+        format: Annotated[str, typer.Option(
+            click_type=FORMAT, help='Of the figures.')] = 'png',
         seed: Annotated[int, typer.Option(
-            min=0, max=2 ** 31 - 1, help='Seed of all that draws.')] = 0):
-    """Answer an exercise of the chapter, in words, numbers and plots."""
-    import matplotlib
-    matplotlib.use('agg')
-    from .d2l import training
-    from .exercises import exercises
-    known = exercises()
-    if list_:
-        for found in known.values():
-            print(f'{found.number:7} {found.title}')
+            click_type=SEED, help='Seed of all that draws.')] = 0):
+    """Answer exercises of the chapter, in words, numbers and plots.
+
+    NUMBER is that of one, such as 4.3.2 or 4.4.2a, or of a section, such as
+    4.3, whose slug does as well.
+    """
+    from .exercises import exercises, matching
+    found = matching(number) if number else list(exercises().values())
+    if list_ and found:
+        for one in found:
+            print(f'{one.number:7} {one.title}')
         return
-    if number not in known:
+    if not found or not number:
         raise typer.BadParameter(f'there is no exercise {number}; --list '
                                  'names them' if number else
                                  'which exercise? --list names them')
-    check_folder(figures)
-    found = known[number]
-    print(f'{found.number} {found.title}\n\n{found.answer}\n')
-    training.seed(seed)
-    with experiment.use(figures=figures):
-        found.run(quick=quick)
+    import matplotlib
+    matplotlib.use('agg')
+    from .d2l import training
+    check_folder(output)
+    with experiment.use(figures=output, format=format):
+        for i, one in enumerate(found):
+            print('\n' * bool(i) + f'{one.number} {one.title}\n\n'
+                  f'{one.answer}\n')
+            training.seed(seed)
+            one.run(quick=quick)
 
 
 if __name__ == '__main__':
-    ending.run(typer.main.get_command(app))
+    main()

@@ -1,4 +1,4 @@
-"""`python -m gluon_mlp doctor`: what this machine has, and what is wrong.
+"""`gluon-mlp doctor`: what this machine has, and what is wrong.
 
 The doctor has to run where NumPy or MXNet cannot. So this module imports
 neither of them. `check_numpy` tries to, and a process of its own, which may
@@ -51,11 +51,19 @@ class Finding(NamedTuple):
     mend: str = ''
 
 
-def doctor():
+def doctor(as_json=False):
     """Print what this machine has. Returns 1 if something is wrong, else 0.
     """
     findings = examine()
     wrong = [f for f in findings if f.mend]
+    if as_json:
+        print(json.dumps([f._asdict() for f in findings], indent=1))
+    else:
+        _print_table(findings, wrong)
+    return 1 if wrong else 0
+
+
+def _print_table(findings, wrong):
     # A log has no width. There, each finding stays on one line.
     console = Console(width=None if sys.stdout.isatty() else 500)
     table = Table(box=None, show_header=False)
@@ -68,7 +76,6 @@ def doctor():
                       soft_wrap=True)
     if not wrong:
         console.print('nothing is wrong')
-    return 1 if wrong else 0
 
 
 def examine():
@@ -81,9 +88,10 @@ def check_machine():
     """Check the system: does MXNet have a wheel for it?"""
     facts = preflight.this_machine()
     found = f'{facts.system} {facts.processor}, {facts.libc or "no glibc"}'
-    note = preflight.note(facts)
+    other = compat.mxnet_version().replace(preflight.MXNET, '')
+    note = preflight.note(facts, other)
     return Finding('machine', f'{found}; {note}' if note else found,
-                   preflight.problem(facts) or '')
+                   preflight.problem(facts, other) or '')
 
 
 def check_python():

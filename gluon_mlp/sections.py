@@ -3,6 +3,7 @@
 The Makefile finds the slugs by how the lines begin. So number and slug stand
 on the first line of a section.
 """
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -47,3 +48,12 @@ def find(name):
     raise ValueError(f'there is no section {name!r}: they are numbered '
                      f'{SECTIONS[0].number} to {SECTIONS[-1].number} and '
                      'named ' + ', '.join(s.slug for s in SECTIONS))
+
+
+def script(section):
+    """The path of its script: in a checkout, or where pip has installed it.
+    """
+    package = Path(__file__).resolve().parent
+    installed = package / 'chapters'
+    folder = installed if installed.is_dir() else package.parent / 'chapters'
+    return folder / f'{section.slug}.py'

@@ -82,6 +82,12 @@ def without_mxnets_log(stderr):
                   stderr, flags=re.M)
 
 
+def without_closing(stderr):
+    """What is not the closing word of a script, nor MXNet's log."""
+    return re.sub(r'^(yours: .*\nbook:  .*\n)?took \d+ s; next: .*\n\Z', '',
+                  without_mxnets_log(stderr), flags=re.M)
+
+
 @pytest.fixture(autouse=True)
 def close_figures():
     """No test sees the figures of another."""
@@ -139,8 +145,8 @@ def run_script(tmp_path):
     def run(name, *args, timeout=300):
         ran = subprocess.run(
             [sys.executable, f'chapters/{name}.py', *map(str, args),
-             '--figures', tmp_path / 'figures'], cwd=ROOT, timeout=timeout,
+             '--output', tmp_path / 'figures'], cwd=ROOT, timeout=timeout,
             capture_output=True, text=True, check=False)
-        ran.stderr = without_mxnets_log(ran.stderr)
+        ran.stderr = without_closing(ran.stderr)
         return ran
     return run

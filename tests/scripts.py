@@ -1,4 +1,6 @@
 """Ways to run a script: in the test's own process, or in one of its own."""
+import contextlib
+import io
 import os
 import runpy
 import signal
@@ -15,7 +17,8 @@ from gluon_mlp.run import ending, options
 def script_here(path, *args):
     """Run a script in this process, which takes no time to start.
 
-    Returns its exit code, and its globals if it came to its last line.
+    Returns its exit code, and its globals if it came to its last line. Its
+    closing word is not heard.
     """
     argv = [str(path), *map(str, args)]
     with mock.patch.object(sys, 'argv', argv), mock.patch.object(
@@ -25,7 +28,8 @@ def script_here(path, *args):
         except (Exception, SystemExit) as error:
             return ending.tell(error), None
         finally:
-            ending.opened.close()
+            with contextlib.redirect_stderr(io.StringIO()):
+                ending.opened.close()
 
 
 def command_here(*args):

@@ -510,7 +510,7 @@ def test_a_process_of_the_books_code_that_fails_is_told(monkeypatch, tmp_path,
 def test_the_command_compares_a_section_and_reports(real_data, tmp_path):
     done = subprocess.run(
         [sys.executable, '-m', 'gluon_mlp', 'compare', '--section', 'mlp',
-         '--report', tmp_path / 'new'],
+         '--output', tmp_path / 'new'],
         timeout=300, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert without_mxnets_log(done.stderr) == ''
@@ -532,7 +532,7 @@ def at_once(function, *args):
 def run_command(section, folder, *options):
     """Run `compare --section SECTION` in this process: its exit code."""
     return __main__.app(['compare', '--section', section, '--quick',
-                         '--report', str(folder), *options],
+                         '--output', str(folder), *options],
                         standalone_mode=False)
 
 
@@ -547,11 +547,11 @@ def test_a_section_without_published_numbers_is_refused(tmp_path, section,
 
 
 @pytest.mark.parametrize('options, told', [
-    (['--runs', '20000000'], '20000000 is not in the range 3<=x<=100'),
+    (['--runs', '20000000'], "'20000000' is not an integer from 3 to 100"),
     (['--printing', 'en-2020'], 'en-2020: No such file or directory')])
 def test_an_option_that_cannot_be_is_refused_at_once(tmp_path, options, told):
     with pytest.raises((click.BadParameter, DataError), match=told):
-        __main__.app(['compare', '--report', str(tmp_path / 'new'), *options],
+        __main__.app(['compare', '--output', str(tmp_path / 'new'), *options],
                      standalone_mode=False)
     assert list(tmp_path.iterdir()) == []
 

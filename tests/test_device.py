@@ -189,7 +189,7 @@ def test_script_of_4_3_on_several_devices(monkeypatch, capsys, real_data,
     for devices in (CPUS[:1], CPUS[:2]):
         monkeypatch.setattr(device, 'get_devices',
                             lambda n, devices=devices: devices)
-        code, _ = script_here(SCRIPT, '--num-epochs', 1, '--figures',
+        code, _ = script_here(SCRIPT, '--num-epochs', 1, '--output',
                               tmp_path)
         out, err = capsys.readouterr()
         assert (code, err) == (0, '')

@@ -10,17 +10,17 @@ import numpy as onp
 import pytest
 import typer
 from conftest import ROOT
-from gluon_mlp import experiment
+from gluon_mlp import experiment, sections
 from gluon_mlp.__main__ import app
 from gluon_mlp.compare import printings
 from gluon_mlp.run import options
 from gluon_mlp.sections import SECTIONS
 from mxnet import autograd, gluon, np
+from scripts import script_environment
 
 README, CHINESE = ROOT / 'README.md', ROOT / 'README.zh-CN.md'
 PAGES = [README, CHINESE, *sorted((ROOT / 'docs').glob('*.md'))]
 BOOK = 'https://zh.d2l.ai/chapter_multilayer-perceptrons/'
-PYTHON = '.venv/bin/python'
 DECIMAL = r'\d+\.\d+'
 
 
@@ -164,16 +164,24 @@ def check_script(path, *words):
     values = {name: getattr(module, name, None)
               for name in names.value.replace(',', ' ').split()}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, 'argv', [path, *words])
+        patch.setattr(sys, 'argv', [str(path), *words])
         options._parse(section.id, values)  # raises `UsageError`
 
 
-def check_tool(name, *words):
-    """`python -m gluon_mlp` has this command, with these options."""
-    if '--' in words:
-        check_script(*words[words.index('--') + 1:])
-        words = words[:words.index('--')]
-    check_options(typer.main.get_command(app).commands[name], words)
+def check_tool(*words):
+    """`gluon-mlp` has this command, with these options.
+
+    What follows a section is for its script.
+    """
+    numbers = [section.number for section in SECTIONS]
+    for i, word in enumerate(words):
+        if words[0] in ('run', 'launch') and word in numbers:
+            check_script(sections.script(sections.find(word)), *words[i + 1:])
+            words = words[:i]
+    command = typer.main.get_command(app)
+    if words[:1] and not words[0].startswith('-'):
+        command, *words = command.commands[words[0]], *words[1:]
+    check_options(command, words)
 
 
 def check_make(*words):
@@ -196,9 +204,9 @@ def check_export(assignment):
 
 
 def check_command(words):
-    starts = {(PYTHON, '-m', 'gluon_mlp'): check_tool,
-              (PYTHON,): check_script, ('.venv/bin/pip',): check_pip,
-              ('make',): check_make, ('export',): check_export}
+    starts = {('gluon-mlp',): check_tool, ('pip',): check_pip,
+              ('make',): check_make, ('export',): check_export,
+              ('.', '.venv/bin/activate'): lambda: None}
     for start, check in starts.items():
         if tuple(words[:len(start)]) == start:
             return check(*words[len(start):])
@@ -232,7 +240,8 @@ def shown_commands():
 def pattern_of(shown):
     """What matches this output with other decimals, which become groups."""
     others = {'...': '.*', '2017-08-31': r'2017-08-\d\d',
-              '/home/you/.mxnet': '.*'}
+              '/home/you/.mxnet': '.*', ', older images': '.*',
+              'gluon-mlp': '.*', 'took 5 s': r'took \d+ s'}
     tokens = '|'.join([*map(re.escape, others), DECIMAL])
     parts = re.split(f'({tokens})', shown.strip())
     for i, part in enumerate(parts):
@@ -246,12 +255,11 @@ def pattern_of(shown):
     pytest.param(*pair, id=pair[0]) for pair in shown_commands()])
 def test_a_command_prints_what_the_readme_shows(command, shown, tmp_path,
                                                 real_data):
-    words = [sys.executable, *shlex.split(command)[1:]]
-    if words[1].endswith('.py'):
-        words[1] = str(ROOT / words[1])
-    ran = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True,
-                         timeout=600, check=False)
-    assert ran.returncode == 0, ran.stderr
+    words = [sys.executable, '-m', 'gluon_mlp', *shlex.split(command)[1:]]
+    ran = subprocess.run(words, cwd=tmp_path, stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, text=True, timeout=600,
+                         check=False, env=script_environment())
+    assert ran.returncode == 0, ran.stdout
     found = re.fullmatch(pattern_of(shown), ran.stdout.strip(), re.DOTALL)
     assert found, ran.stdout
     # The edition of the data shifts the accuracy by up to 0.02.

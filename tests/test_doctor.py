@@ -263,6 +263,15 @@ def test_a_machine_without_a_wheel(monkeypatch):
     assert 'WSL' in doctor.check_machine().mend
 
 
+def test_a_machine_with_another_mxnet(monkeypatch):
+    """Where one is installed, that 1.9.1 has no wheel is no problem."""
+    monkeypatch.setattr(preflight, 'this_machine',
+                        lambda: preflight.Machine('Darwin', 'arm64'))
+    for found, wrong in (('2.0.0+cu13', False), ('1.9.1', True), ('', True)):
+        monkeypatch.setattr(doctor.compat, 'mxnet_version', lambda v=found: v)
+        assert bool(doctor.check_machine().mend) == wrong
+
+
 @pytest.mark.parametrize('findings, code', [
     (SOUND, 0), ([*SOUND, doctor.Finding('data', 'is [gone]', 'make [it]')],
                  1)])

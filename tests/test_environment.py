@@ -207,7 +207,7 @@ def test_the_options_reach_all_seven_trainings(real_data, tmp_path):
     done = subprocess.run(
         [sys.executable, '-c', RECORD, 'chapters/environment.py',
          '--book-only', '--num-epochs', '2', '--lr', '0.2', '--batch-size',
-         '20', '--figures', tmp_path], cwd=ROOT, text=True,
+         '20', '--output', tmp_path], cwd=ROOT, text=True,
         capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('trained with 2 0.2 20\n') == 7

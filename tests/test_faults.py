@@ -213,11 +213,11 @@ import sys
 from pathlib import Path
 from scripts import command_here, script_here
 new = Path(sys.argv[1]) / 'new'
-print(script_here('chapters/mlp.py', '--figures', new)[0],
-      script_here('chapters/kaggle_house_price.py', '--figures', sys.argv[2],
+print(script_here('chapters/mlp.py', '--output', new)[0],
+      script_here('chapters/kaggle_house_price.py', '--output', sys.argv[2],
                   '--submission', new / 'prices.csv')[0],
-      command_here('exercise', '4.1.2', '--figures', new),
-      command_here('compare', '--report', new),
+      command_here('exercise', '4.1.2', '--output', new),
+      command_here('compare', '--output', new),
       command_here('bench', '--output', new))
 """
 
@@ -269,7 +269,7 @@ def test_a_disk_that_fills_while_it_trains(mounted, tmp_path):
     (tmp_path / 'section.py').write_text(FULL_LATER)
     path = tmp_path / 'disk' / 'a.png'
     ran = mounted(tmp_path / 'disk', 'size=1200k', sys.executable,
-                  tmp_path / 'section.py', '--figures', tmp_path / 'disk',
+                  tmp_path / 'section.py', '--output', tmp_path / 'disk',
                   env=script_environment())
     assert ran.returncode == 1
     assert ran.stdout == f"figure: {path}\nepoch 1\n['a.png', 'junk']\n"
@@ -367,7 +367,7 @@ def test_bench_prints_its_table_where_the_files_cannot_be_kept(
 def test_a_closed_pipe_loses_no_report(real_data, tmp_path):
     """`compare | head -1` ends early, and leaves the report."""
     process = subprocess.Popen(
-        [*TOOL, 'compare', '--section', 'mlp', '--report', tmp_path / 'r'],
+        [*TOOL, 'compare', '--section', 'mlp', '--output', tmp_path / 'r'],
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.readline()
     process.stdout.close()
@@ -676,18 +676,18 @@ def test_checkout_home_and_figures_with_odd_names(tmp_path, real_data):
     env.pop('MXNET_HOME', None)
     ran = subprocess.run(
         [sys.executable, odd / 'checkout' / 'chapters' / 'mlp_concise.py',
-         '--num-epochs', '1', '--figures', odd / 'figures'], env=env,
+         '--num-epochs', '1', '--output', odd / 'figures'], env=env,
         cwd=odd, capture_output=True, text=True, timeout=120, check=False)
     assert ran.returncode == 0 and 'Traceback' not in ran.stderr
     assert (odd / 'figures' / 'mlp_concise.png').exists()
     ran = subprocess.run(
-        [*TOOL, 'compare', '--section', 'mlp', '--report', odd / 'report'],
+        [*TOOL, 'compare', '--section', 'mlp', '--output', odd / 'report'],
         env=env, cwd=odd, capture_output=True, timeout=120, check=False)
     assert ran.returncode == 0, ran.stderr
     assert (odd / 'report' / 'index.html').exists()
 
 
-COMPARE = ['compare', '--section', 'mlp_concise', '--report']
+COMPARE = ['compare', '--section', 'mlp_concise', '--output']
 BENCH = ['bench', '--section', 'mlp_scratch', '--quick', '--output']
 
 
@@ -713,7 +713,7 @@ def test_a_stopped_tool_says_so_in_a_line(real_data, tmp_path, command, how):
 def test_a_stopped_exercise_says_so_in_a_line(tmp_path):
     """MXNet's threads, at work in the same process, do not abort its end."""
     for how in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) * 4:
-        process = start(*TOOL, 'exercise', '4.5.1', '--figures', tmp_path)
+        process = start(*TOOL, 'exercise', '4.5.1', '--output', tmp_path)
         assert process.stdout.readline().startswith('4.5.1 ')
         time.sleep(2 + 2 * random.random())
         process.send_signal(how)
@@ -726,7 +726,7 @@ def test_a_stopped_exercise_says_so_in_a_line(tmp_path):
 @pytest.mark.parametrize('how, code', [(signal.SIGTERM, 143),
                                        (signal.SIGKILL, -9)])
 @pytest.mark.parametrize('command', [
-    ['compare', '--section', 'underfit_overfit', '--report'],
+    ['compare', '--section', 'underfit_overfit', '--output'],
     ['bench', '--section', 'mlp_concise', '--quick', '--output']], ids=str)
 def test_no_process_outlives_a_tool(real_data, tmp_path, command, how, code):
     """Stopped while others train for it: they end, too, and soon."""

@@ -423,7 +423,7 @@ def test_the_options_reach_the_numbers_and_the_submission(made, tmp_path):
     """
     path = tmp_path / 'new' / 'prices.csv'
     args = ('--book-only --k 3 --num-epochs 2 --lr 4 --wd 1e4 --batch-size '
-            f'16 --submission {path} --figures {tmp_path}').split()
+            f'16 --submission {path} --output {tmp_path}').split()
     done = subprocess.run(
         [sys.executable, '-c', ON_MADE_TABLES, repr(house.FILES),
          'chapters/kaggle_house_price.py', *args], cwd=ROOT, text=True,
@@ -458,7 +458,7 @@ def test_without_the_data_the_script_ends_with_one_line(home, tmp_path):
     nowhere = dict.fromkeys(['http_proxy', 'https_proxy'],
                             'http://127.0.0.1:9')
     done = subprocess.run(
-        [sys.executable, 'chapters/kaggle_house_price.py', '--figures',
+        [sys.executable, 'chapters/kaggle_house_price.py', '--output',
          tmp_path / 'figures'], cwd=ROOT, env={**os.environ, **nowhere},
         capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 1

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as onp
 import psutil
 import pytest
-from conftest import ROOT, without_mxnets_log
+from conftest import ROOT, without_closing, without_mxnets_log
 from gluon_mlp import (
     dropout,
     environment,
@@ -111,10 +111,11 @@ def train_chapter(tmp_path, capsys, monkeypatch):
         folder.mkdir()
         tail = [script, folder / 'history',
                 ROOT / 'chapters' / f'{section}.py',
-                '--figures', folder / 'figures', *OPTIONS]
+                '--output', folder / 'figures', *OPTIONS]
         if options:
             done = run(*options, '--', *tail)
-            out, err = done.stdout, without_mxnets_log(done.stderr)
+            assert done.stderr.count('; next: ') == 1  # the first worker's
+            out, err = done.stdout, without_closing(done.stderr)
         else:
             script_here(*tail)
             out, err = capsys.readouterr()
@@ -647,7 +648,7 @@ def test_an_error_of_all_workers_is_told_once(tmp_path, options, code,
     script = tmp_path / 'little.py'
     script.write_text(SCRIPT)
     done = run('--', script, tmp_path / 'history', 'chapters/mlp_concise.py',
-               '--figures', tmp_path, *options)
+               '--output', tmp_path, *options)
     assert (done.returncode, without_mxnets_log(done.stderr)) == (code,
                                                                  message)
 
@@ -763,7 +764,7 @@ def test_workers_share_the_processors(monkeypatch, processors, num_workers,
 def test_an_epoch_of_the_real_data_in_4_workers(real_data, tmp_path):
     """Every number that is printed is that of one process."""
     script = ROOT / 'chapters' / 'mlp_concise.py'
-    options = [script, '--num-epochs', 1, '--figures', tmp_path]
+    options = [script, '--num-epochs', 1, '--output', tmp_path]
     one = subprocess.run([sys.executable, *map(str, options)], check=True,
                          cwd=ROOT, capture_output=True, text=True)
     numbers = [list(map(float, re.findall(r'\d\.\d+', done.stdout)))

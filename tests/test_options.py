@@ -5,9 +5,10 @@ import re
 import signal
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
-from conftest import ROOT, without_mxnets_log
+from conftest import ROOT, without_closing, without_mxnets_log
 from gluon_mlp import mlp_scratch
 from gluon_mlp.errors import NonFiniteLossError
 from gluon_mlp.run import ending, options
@@ -83,10 +84,10 @@ def test_help_shows_the_sections_own_values(slug, capsys):
     section = importlib.import_module(f'gluon_mlp.{slug}')
     expected = {name: getattr(section, name, None)
                 for name in OWN[slug].split()}
-    expected.update(seed=0, device='cpu', figures='figures', show=None,
-                    book_only=None, help=None)
+    expected.update(seed=0, device='cpu', output='figures', format='png',
+                    show=None, book_only=None, help=None)
     if 'num_epochs' in expected:
-        expected.update(checkpoint=None, resume=None)
+        expected.update(checkpoint=None, resume=None, history=None)
     title, *entries = re.split(r'\n  (?=-)', out)
     found = {}
     for entry in entries:
@@ -154,7 +155,7 @@ def test_a_probability_is_below_1(value):
 
 @pytest.mark.parametrize('args', [['--no-such'], ['stray'], ['--lr'],
                                   ['--num-epoch', '1'], ['-x'],
-                                  ['--figures', __file__]])
+                                  ['--output', __file__]])
 def test_wrong_option_is_one_line_and_2(call, args):
     """Unknown options, stray arguments and missing values, too."""
     code, out, err, _ = call(*args)
@@ -164,9 +165,33 @@ def test_wrong_option_is_one_line_and_2(call, args):
 
 def test_folder_below_a_file_is_one_line(call):
     """Figures that cannot be kept are told before training."""
-    code, out, err, _ = call('--figures', __file__ + '/below')
+    code, out, err, _ = call('--output', __file__ + '/below')
     assert (code, out) == (1, '')
     assert len(err.splitlines()) == 1 and 'Not a directory' in err
+
+
+def test_a_history_that_cannot_be_kept_is_one_line(call):
+    """It is told before training, as are figures."""
+    code, out, err, _ = call('--history', __file__ + '/below/h.csv')
+    assert (code, out) == (1, '')
+    assert len(err.splitlines()) == 1 and 'Not a directory' in err
+
+
+def test_figures_and_history_of_a_real_run(call, few_images, tmp_path):
+    """As they are asked for."""
+    code, out, err, _ = call(
+        '--num-epochs', 2, '--format', 'svg', '--history', 'new/h.csv',
+        '--output', 'o',
+        script=(ROOT / 'chapters/mlp_concise.py').read_text('utf-8'))
+    assert (code, err) == (0, '')
+    assert out.endswith('figure: o/mlp_concise.svg\nhistory: new/h.csv\n')
+    head, *rows = (tmp_path / 'new/h.csv').read_text().splitlines()
+    assert head == 'training,epoch,train_loss,train_acc,test_acc'
+    printed = re.findall(
+        r'epoch (\d): train loss (\S+), train acc (\S+), test acc (\S+)', out)
+    assert [(epoch, *(f'{float(x):.4f}' for x in row)) for _, epoch, *row in
+            (row.split(',') for row in rows)] == printed
+    assert len(printed) == 2
 
 
 def test_absent_gpu_is_one_line(call, monkeypatch):
@@ -216,6 +241,22 @@ def test_another_checkouts_package_is_refused(tmp_path, capsys):
 
 
 # How a script ends
+
+def test_in_ipython_a_run_ends_with_its_cell(monkeypatch):
+    """There %run has started it, and the process goes on."""
+    callbacks, closed = {}, []
+    shell = SimpleNamespace(events=SimpleNamespace(
+        register=callbacks.__setitem__))
+    monkeypatch.setitem(sys.modules, 'IPython', SimpleNamespace(
+        get_ipython=lambda: shell))
+    hook = sys.excepthook
+    ending.take_over()
+    with ending.opened:
+        ending.opened.callback(closed.append, True)
+        assert sys.excepthook is hook and closed == []
+        callbacks['post_run_cell']('the result of a cell')
+        assert closed == [True]
+
 
 @pytest.mark.parametrize('error, code, said', [
     (SystemExit(), 0, ''), (SystemExit(3), 3, ''),
@@ -380,10 +421,11 @@ def test_closed_pipe_is_silent(script):
 
 def test_odd_folder_in_plain_locale(script, tmp_path):
     """Spaces and other scripts' letters in a path, in an ASCII locale."""
-    process = script('--figures', 'a b é 图', LC_ALL='C', PYTHONUTF8='0',
+    process = script('--output', 'a b é 图', LC_ALL='C', PYTHONUTF8='0',
                      PYTHONCOERCECLOCALE='0', PYTHONIOENCODING='ascii')
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 0 and err == ''
+    assert process.returncode == 0 and without_closing(err) == ''
+    assert err != ''
     assert out.splitlines()[-2].startswith('figure: a b ')
     assert (tmp_path / 'a b é 图' / 'section.png').exists()
 

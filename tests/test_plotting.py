@@ -1,6 +1,7 @@
 """The plots hold what they were given."""
 import sys
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as onp
@@ -169,6 +170,16 @@ def test_figure_is_saved_and_told(tmp_path, capsys):
     assert image.imread(path).shape[2] == 4
     assert list(path.parent.iterdir()) == [path]
     assert plt.get_fignums() == []
+
+
+def test_a_figure_can_be_svg(tmp_path, capsys):
+    plot(X, Y)
+    with experiment.use(figures=tmp_path, format='svg'):
+        save_figure('name.1')
+    path, = tmp_path.iterdir()
+    assert capsys.readouterr().out == f'figure: {path}\n'
+    assert path.name == 'name.1.svg'
+    assert ElementTree.parse(path).getroot().tag.endswith('}svg')
 
 
 def test_only_the_first_worker_saves_its_figure(tmp_path, capsys):

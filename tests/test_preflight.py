@@ -59,6 +59,18 @@ def test_what_may_do_is_let_through_with_a_note(machine, words, monkeypatch,
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('machine', [
+    Machine('Darwin', 'arm64', libc='', python=(3, 12)),
+    Machine(processor='riscv64')])
+def test_another_mxnet_may_have_a_wheel(machine, monkeypatch, capsys):
+    """The user names it; what else is wrong is told all the same."""
+    monkeypatch.setattr(preflight, 'this_machine', lambda: machine)
+    assert preflight.main('mxnet-2.0.0-cp312-macosx_11_0_arm64.whl') == 0
+    out, err = capsys.readouterr()
+    assert out == '' and err.startswith('note: ') and err.count('\n') == 1
+    assert preflight.problem(machine._replace(python=(3, 8)), '2.0.0')
+
+
 def test_a_library_that_is_not_there_is_missing(monkeypatch):
     monkeypatch.setattr(preflight, 'LIBRARIES', {
         'libc.so.6': 'libc6', 'libnowhere.so.9': 'libnowhere9'})

@@ -25,7 +25,7 @@ def trainings_of(run, *args, **kwargs):
 
 def run_script(path, folder, *options):
     return trainings_of(script_here, path, '--num-epochs', 1, '--book-only',
-                        '--figures', folder / 'figures', *options)
+                        '--output', folder / 'figures', *options)
 
 
 @pytest.mark.parametrize('section, options, number', [

@@ -141,16 +141,18 @@ def show_images(imgs, num_rows, num_cols, titles=None, scale=1.5):
 
 
 def save_figure(name):
-    """Save the current figure as NAME.png in the experiment's folder.
+    """Save the current figure in the experiment's folder, as NAME.png.
 
-    Prints where it is, and returns the path. Never leaves half a file.
+    Or as NAME.svg, if that is the experiment's format. Prints where it is,
+    and returns the path. Never leaves half a file.
     """
-    path = experiment.current.figures / f'{name}.png'
+    suffix = experiment.current.format
+    path = experiment.current.figures / f'{name}.{suffix}'
     if experiment.current.workers.rank > 0:  # the first worker saves it
         plt.close()
         return path
     with written_whole(path) as partial:
-        plt.savefig(partial, format='png', dpi=150, bbox_inches='tight')
+        plt.savefig(partial, format=suffix, dpi=150, bbox_inches='tight')
     print(f'figure: {path}')
     if plt.get_backend().lower() == 'agg':
         plt.close()  # with a window, it stays open until the end

@@ -6,24 +6,13 @@ function measures what the answer claims. It prints and plots the numbers,
 and returns them. With `quick` it takes little data and few epochs, to show
 that it runs.
 """
+import ast
 import importlib
-import inspect
-from importlib.util import find_spec
-from typing import Callable, NamedTuple
+import re
+from pathlib import Path
+from typing import NamedTuple
 
-import numpy as onp
-from mxnet import gluon, npx
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
-from ..d2l import fashion_mnist
-from ..d2l.data import ArrayIter
-from ..d2l.plotting import plot
-from ..d2l.training import train_ch3
-from ..sections import SECTIONS
-
-npx.set_np()
+from .. import sections
 
 
 class Exercise(NamedTuple):
@@ -31,91 +20,42 @@ class Exercise(NamedTuple):
     number: str
     title: str
     answer: str
-    run: Callable
+    slug: str
+    function: str
+
+    def run(self, quick=False):
+        """Measure what the answer claims. Imports MXNet."""
+        module = importlib.import_module(f'.{self.slug}', __name__)
+        return getattr(module, self.function)(quick=quick)
 
 
 def exercises():
-    """All exercises by number, in the chapter's order."""
+    """All exercises by number, in the chapter's order. Imports no MXNet."""
     found = {}
-    for section in SECTIONS:
-        if not find_spec(f'{__name__}.{section.slug}'):
+    for section in sections.SECTIONS:
+        path = Path(__file__).with_name(f'{section.slug}.py')
+        if not path.exists():
             continue  # a section without exercises
-        module = importlib.import_module(f'.{section.slug}', __name__)
-        for name, run in vars(module).items():
+        for node in ast.parse(path.read_text('utf-8')).body:
+            name = getattr(node, 'name', '')
             if name.startswith('exercise_'):
                 number = f'{section.number}.{name[len("exercise_"):]}'
-                title, _, answer = inspect.getdoc(run).partition('\n')
-                found[number] = Exercise(number, title, answer.strip(), run)
+                title, _, answer = ast.get_docstring(node).partition('\n')
+                found[number] = Exercise(number, title, answer.strip(),
+                                         section.slug, name)
     return found
 
 
-def show_table(columns, rows, title=None):
-    """Print `rows` of texts and numbers as a table with these `columns`."""
-    table = Table(*columns, title=title, title_justify='left',
-                  box=box.SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(*(f'{v:.4g}' if isinstance(v, (float, onp.floating))
-                        else str(v) for v in row))
-    Console(width=None if Console().is_terminal else 100).print(table)
+def matching(name):
+    """The exercises that `name` stands for, in the chapter's order.
 
-
-def plot_dots(names, xs, xlabel, legend=None, fmts=('o', 'mx'), **kwargs):
-    """Plot dots: each of the `names` has a line, the first one on top.
-
-    `xs` holds a list for each kind of dots, with a number for each name.
-    `kwargs` are those of `plot`. Returns the axes.
+    It is the number of one ('4.4.2a'), of several ('4.4.2') or of a section
+    ('4.4'). The section's slug may take the place of its number.
     """
-    axes = plot(xs, [range(len(names))] * len(xs), xlabel, '', fmts=fmts,
-                figsize=(5, 1 + 0.3 * len(names)), **kwargs)
-    if legend:
-        legend_beside(axes, legend)
-    axes.set_yticks(range(len(names)), names)
-    axes.margins(y=0.15)
-    axes.invert_yaxis()
-    return axes
-
-
-def legend_beside(axes, legend):
-    """Put the legend to the right of the axes, where it hides nothing."""
-    axes.legend(legend, loc='center left', bbox_to_anchor=(1, 0.5))
-
-
-def load_data(batch_size=256, quick=False):
-    """Iterators of Fashion-MNIST's training and test images.
-
-    With `quick` they have only the first 2,000 and 1,000 images.
-    """
-    data = fashion_mnist.load()
-    m, n = (2000, 1000) if quick else (None, None)
-    return (ArrayIter([data.train_images[:m], data.train_labels[:m]],
-                      batch_size, shuffle=True),
-            ArrayIter([data.test_images[:n], data.test_labels[:n]],
-                      batch_size, shuffle=False))
-
-
-def hold_out(train_iter, share=6):
-    """Split `train_iter` into a training and a validation iterator.
-
-    One example in `share` is held out. These are the last ones, without a
-    shuffle: the data set itself is in random order.
-    """
-    n = train_iter.num_examples - train_iter.num_examples // share
-    parts = [a[:n] for a in train_iter.arrays], [a[n:] for a in
-                                                 train_iter.arrays]
-    return (ArrayIter(parts[0], train_iter.batch_size, shuffle=True),
-            ArrayIter(parts[1], train_iter.batch_size, shuffle=False))
-
-
-def train_quietly(net, train_iter, test_iter, num_epochs, updater):
-    """Train with the softmax loss by `train_ch3`, which prints nothing.
-
-    Returns its history, and raises what it raises.
-    """
-    loss = gluon.loss.SoftmaxCrossEntropyLoss()
-    return train_ch3(net, train_iter, test_iter, loss, num_epochs, updater,
-                     quiet=True)
-
-
-def draw_seeds(n):
-    """Draw `n` seeds from NumPy's stream, which depends on `--seed`."""
-    return [int(s) for s in onp.random.randint(2 ** 31 - 1, size=n)]
+    first, dot, rest = name.partition('.')
+    for section in sections.SECTIONS:
+        if first == section.slug:
+            name = section.number + dot + rest
+    pattern = re.escape(name) + r'(\.\d+)?[a-z]?'
+    return [exercise for number, exercise in exercises().items()
+            if re.fullmatch(pattern, number)]

@@ -18,7 +18,7 @@ from ..backprop import (
 )
 from ..d2l.diagram import draw_computational_graph
 from ..d2l.plotting import plot, save_figure
-from . import show_table
+from .common import show_table
 
 npx.set_np()
 

@@ -18,7 +18,7 @@ from ..d2l.training import (
     train_epoch_ch3,
 )
 from ..dropout import dropout_layer, init_params, net, predict_with_dropout
-from . import draw_seeds, legend_beside, plot_dots, show_table
+from .common import draw_seeds, legend_beside, plot_dots, show_table
 
 npx.set_np()
 

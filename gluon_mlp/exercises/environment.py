@@ -17,7 +17,7 @@ from ..environment import (
     train_domain_classifier,
     train_weighted,
 )
-from . import draw_seeds, show_table
+from .common import draw_seeds, show_table
 
 npx.set_np()
 

@@ -15,7 +15,7 @@ from ..kaggle_house_price import (
     preprocess,
     to_arrays,
 )
-from . import plot_dots, show_table
+from .common import plot_dots, show_table
 
 npx.set_np()
 

@@ -6,7 +6,7 @@ from ..d2l.data import ArrayIter
 from ..d2l.plotting import plot, save_figure
 from ..d2l.training import evaluate_accuracy
 from ..mlp import forward, prelu, sigmoid, tanh, value_and_grad
-from . import load_data, show_table, train_quietly
+from .common import load_data, show_table, train_quietly
 
 npx.set_np()
 

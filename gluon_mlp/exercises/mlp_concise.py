@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ..d2l.plotting import plot, save_figure
 from ..d2l.training import seed
 from ..errors import NonFiniteLossError
-from . import (
+from .common import (
     draw_seeds,
     hold_out,
     load_data,

@@ -13,7 +13,7 @@ from ..d2l.plotting import plot, save_figure
 from ..d2l.training import evaluate_accuracy, seed, sgd
 from ..errors import NonFiniteLossError
 from ..mlp import forward, relu
-from . import draw_seeds, hold_out, load_data, show_table, train_quietly
+from .common import draw_seeds, hold_out, load_data, show_table, train_quietly
 
 npx.set_np()
 

@@ -9,7 +9,7 @@ from ..d2l.plotting import plot, save_figure
 from ..d2l.training import evaluate_accuracy, seed, sgd, train_epoch_ch3
 from ..mlp import forward, get_quadrants
 from ..numerical_stability_and_init import train_from
-from . import draw_seeds, legend_beside, plot_dots, show_table
+from .common import draw_seeds, legend_beside, plot_dots, show_table
 
 npx.set_np()
 

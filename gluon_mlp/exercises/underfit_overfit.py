@@ -9,7 +9,7 @@ from ..underfit_overfit import (
     mean_loss,
     true_w,
 )
-from . import plot_dots, show_table
+from .common import plot_dots, show_table
 
 TRAIN = 100
 

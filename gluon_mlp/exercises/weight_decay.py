@@ -13,7 +13,7 @@ from ..weight_decay import (
     n_train,
     train,
 )
-from . import draw_seeds, show_table
+from .common import draw_seeds, show_table
 
 npx.set_np()
 

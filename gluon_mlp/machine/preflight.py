@@ -1,8 +1,10 @@
 """Whether the chapter can run on this machine, asked before pip is.
 
 `python3 -I gluon_mlp/machine/preflight.py` exits with 0, or with 1 and one
-sentence that says what is missing and the way out. Old Pythons have to run
-it, too: it needs only the standard library and the syntax of Python 3.6.
+sentence that says what is missing and the way out. A word after it names
+another MXNet than 1.9.1, which may have a wheel for another machine. Old
+Pythons have to run it, too: it needs only the standard library and the syntax
+of Python 3.6.
 """
 import importlib.util
 import platform
@@ -13,8 +15,10 @@ from typing import NamedTuple
 LIBRARIES = {'libgomp.so.1': 'libgomp1', 'libquadmath.so.0': 'libquadmath0'}
 PYTHON = 'get Python 3.11 (pyenv install 3.11, or uv python install 3.11)'
 DOCKER = 'docker run -it --platform linux/amd64 python:3.11 bash'
-ZOMBIE = ('the community build, release mxnet-2.0.0.zombie.1 of smolix/mxnet '
-          'on GitHub, with Python 3.12 (both read about, not tried)')
+ZOMBIE = ('make env MXNET=WHEEL PYTHON=python3.12 with a wheel of the '
+          'community build, release mxnet-2.0.0.zombie.1 of smolix/mxnet on '
+          'GitHub (both read about, not tried)')
+MXNET = '1.9.1'
 
 
 class Machine(NamedTuple):
@@ -47,10 +51,13 @@ def _loads(library):
     return True
 
 
-def problem(machine):
-    """Why `machine` cannot run the chapter and what to do; None if it can."""
-    return (_no_wheel(machine) or _wrong_python(machine.python)
-            or _missing_packages(machine))
+def problem(machine, other=''):
+    """Why `machine` cannot run the chapter and what to do; None if it can.
+
+    `other` is the MXNet in place of 1.9.1, if there is one.
+    """
+    return (not other and _no_wheel(machine)
+            or _wrong_python(machine.python) or _missing_packages(machine))
 
 
 def _no_wheel(machine):
@@ -99,8 +106,11 @@ def _is_tested(machine):
     return (machine.system, machine.processor) == ('Linux', 'x86_64')
 
 
-def note(machine):
+def note(machine, other=''):
     """What the user should know of a `machine` that may do, or None."""
+    if not _is_tested(machine) and other:
+        return ('this was tried on Linux on x86-64 only, and not with every '
+                'MXNet')
     if not _is_tested(machine):
         return (f'MXNet 1.9.1 has a wheel for {machine.system} on '
                 f'{machine.processor}, but it was not tried here')
@@ -109,16 +119,16 @@ def note(machine):
     return None
 
 
-def main():
+def main(other=''):
     """Print the sentence, if there is one; the exit code."""
     machine = this_machine()
-    error = problem(machine)
+    error = problem(machine, other)
     if error:
         sys.stderr.write(f'error: {error}\n')
-    elif note(machine):
-        sys.stderr.write(f'note: {note(machine)}\n')
+    elif note(machine, other):
+        sys.stderr.write(f'note: {note(machine, other)}\n')
     return 1 if error else 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:2]))

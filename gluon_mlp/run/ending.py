@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 import traceback
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from ..errors import ChapterError, printable
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
+STARTED = time.monotonic()
 opened = contextlib.ExitStack()  # what the script's run has opened
 
 
@@ -33,7 +35,7 @@ def run(command):
     """Run a click `command`, and end the process with its exit code."""
     take_over()
     try:
-        with command.make_context('python -m gluon_mlp', sys.argv[1:]) as ctx:
+        with command.make_context('gluon-mlp', sys.argv[1:]) as ctx:
             code = command.invoke(ctx) or 0
     except BaseException as error:
         _ignore_signals()
@@ -44,10 +46,12 @@ def run(command):
 def take_over():
     """Let this process end with one line and an exit code, whatever ends it.
 
-    A log or a pipe gets each line at once. A notebook's kernel is left alone.
+    A log or a pipe gets each line at once. In IPython, where %run has started
+    the script, the run ends with the cell, and nothing else is changed.
     """
     ipython = sys.modules.get('IPython')
     if ipython and ipython.get_ipython():
+        ipython.get_ipython().events.register('post_run_cell', _close)
         return
     for name in ('stdout', 'stderr'):  # None where the shell closed them
         if getattr(sys, name) is None:
@@ -58,6 +62,11 @@ def take_over():
             signal.signal(number, _interrupt)
     sys.excepthook = _excepthook
     atexit.register(_finish)
+
+
+def _close(result):
+    """Called by IPython after each cell."""
+    opened.close()
 
 
 def end(error):
@@ -87,23 +96,27 @@ def tell(error):
     if isinstance(error, SystemExit) and isinstance(error.code or 0, int):
         return error.code or 0
     if isinstance(error, KeyboardInterrupt):
-        _say('interrupted')
+        say('interrupted')
         return 128 + getattr(error, 'number', signal.SIGINT)
     if isinstance(error, click.ClickException):
-        _say('error: ' + printable(error.format_message()))
+        say('error: ' + printable(error.format_message()))
         return error.exit_code
     if isinstance(error, (ChapterError, OSError)):
         if not isinstance(error, BrokenPipeError):  # `| head`
-            _say(f'error: {error}')
+            say(f'error: {error}')
     elif isinstance(error, SystemExit):
-        _say(error.code)
+        say(error.code)
+    elif isinstance(error, ModuleNotFoundError) and error.name:
+        say(f'error: {error.name} is not installed: make env brings all, or '
+            "pip install '.[compare,bench,notebook]' what this one needs")
     else:
-        _say(''.join(traceback.format_exception(
+        say(''.join(traceback.format_exception(
             type(error), error, error.__traceback__)).rstrip())
     return 1
 
 
-def _say(text):
+def say(text):
+    """Say it on standard error, if anybody can hear it."""
     with contextlib.suppress(OSError):  # standard error is full, or closed
         print(text, file=sys.stderr)
 

@@ -244,7 +244,7 @@ def _run(command):
     one that waits for this one would never end.
     """
     from .. import experiment
-    from .ending import end
+    from .ending import end, opened
     from .workers import Workers
     signal.signal(signal.SIGINT, signal.default_int_handler)  # `_interrupt`'s
     sys.argv = command
@@ -256,6 +256,7 @@ def _run(command):
             if not workers.epochs_shared:
                 raise ChapterError(f'{command[0]} trains nothing that '
                                    'workers can share: run it alone')
+            opened.close()
         except BaseException as error:
             end(error)
         end(SystemExit())

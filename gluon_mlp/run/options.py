@@ -35,7 +35,9 @@ class Number(click.ParamType):
 
 COUNT = Number(int, 1, MOST)
 PROBABILITY = Number(float, 0, 0.999)  # MXNet's Dropout(1) gives NaN
+SEED = Number(int, 0, MOST)
 FOLDER = click.Path(file_okay=False, writable=True, path_type=Path)
+FORMAT = click.Choice(['png', 'svg'])
 
 # The constants that a script may take from its command line: their type,
 # their help, and other names of the option.
@@ -61,14 +63,15 @@ OWN = {
                    'submission.csv beside the figures.'),
 }
 SHARED = (
-    click.Option(['--seed'], type=Number(int, 0, MOST), default=0,
-                 show_default=True,
+    click.Option(['--seed'], type=SEED, default=0, show_default=True,
                  help='Seed of the weights, the noise and the shuffle.'),
     click.Option(['--device'], type=click.Choice(['cpu', 'gpu']),
                  default='cpu', show_default=True, help='Where to compute.'),
-    click.Option(['--figures'], type=FOLDER, metavar='DIR',
+    click.Option(['--output'], type=FOLDER, metavar='DIR',
                  default=Path('figures'), show_default=True,
                  help='Folder for the figures.'),
+    click.Option(['--format'], type=FORMAT, default='png', show_default=True,
+                 help='Of the figures.'),
     click.Option(['--show'], is_flag=True,
                  help='Show the figures in windows, too.'),
     click.Option(['--book-only'], is_flag=True,
@@ -80,6 +83,10 @@ KEPT = (
                       'number, except where dropout draws its masks.'),
     click.Option(['--resume'], is_flag=True,
                  help='Go on with the run that was saved there.'),
+    click.Option(['--history'], type=click.Path(dir_okay=False,
+                                                path_type=Path),
+                 metavar='CSV', default=None,
+                 help='File for the numbers of each epoch.'),
 )
 
 
@@ -101,7 +108,7 @@ def options(section, names):
         slug = section.__name__.rpartition('.')[2]
         given = _parse(slug, values)
         values = {name: given.pop(name) for name in names}
-        _begin(slug, values, **given)
+        _begin(section, values, **given)
     return tuple(values.values())
 
 
@@ -147,31 +154,41 @@ def _option(name, value):
                         show_default=value is not None)
 
 
-def _begin(slug, own, seed, device, figures, show, book_only, checkpoint=None,
-           resume=False):
+def _begin(section, own, seed, device, output, format, show, book_only,
+           checkpoint=None, resume=False, history=None):
     """Begin a script's run. What it opens stays open until it ends."""
-    import matplotlib
     _check(device, checkpoint, resume, own.get('num_gpus', 1))
+    _choose_backend(show)
+    from ..d2l import plotting, training
+    from .checkpoint import saving
+    from .closing import closing
+    from .device import get_device
+    for folder in (output, *([history.parent] if history else [])):
+        check_folder(folder)
+    settings = {'seed': seed, 'device': device, **{
+        name: value for name, value in own.items()
+        if isinstance(value, (int, float))}}  # no path
+    opened.close()  # of an earlier script in this process
+    opened.enter_context(experiment.use(figures=output, format=format,
+                                        book_only=book_only))
+    opened.enter_context(get_device(device))
+    if checkpoint:
+        slug = section.__name__.rpartition('.')[2]
+        opened.enter_context(saving(checkpoint, slug, settings, resume))
+    if show:
+        opened.callback(plotting.plt.show)
+    opened.enter_context(closing(section, settings, history))
+    training.seed(seed)
+
+
+def _choose_backend(show):
+    """Raise `DisplayError` where nothing can be shown."""
+    import matplotlib
     if not show:
         matplotlib.use('agg')
     elif matplotlib.get_backend().lower() == 'agg':
         raise DisplayError('there is no display to --show the figures on; '
                            'they are saved without it, too')
-    from ..d2l import plotting, training
-    from .checkpoint import saving
-    from .device import get_device
-    check_folder(figures)
-    opened.close()  # of an earlier script in this process
-    opened.enter_context(experiment.use(figures=figures, book_only=book_only))
-    opened.enter_context(get_device(device))
-    if checkpoint:
-        settings = {name: value for name, value in own.items()
-                    if isinstance(value, (int, float, str))}  # no paths
-        opened.enter_context(saving(checkpoint, slug, {
-            'seed': seed, 'device': device, **settings}, resume))
-    if show:
-        opened.callback(plotting.plt.show)
-    training.seed(seed)
 
 
 def _check(device, checkpoint, resume, num_gpus):

@@ -1,0 +1,85 @@
+"""What the answers share: tables, plots, data and quiet trainings."""
+import numpy as onp
+from mxnet import gluon, npx
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ..d2l import fashion_mnist
+from ..d2l.data import ArrayIter
+from ..d2l.plotting import plot
+from ..d2l.training import train_ch3
+
+npx.set_np()
+
+
+def show_table(columns, rows, title=None):
+    """Print `rows` of texts and numbers as a table with these `columns`."""
+    table = Table(*columns, title=title, title_justify='left',
+                  box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*(f'{v:.4g}' if isinstance(v, (float, onp.floating))
+                        else str(v) for v in row))
+    Console(width=None if Console().is_terminal else 100).print(table)
+
+
+def plot_dots(names, xs, xlabel, legend=None, fmts=('o', 'mx'), **kwargs):
+    """Plot dots: each of the `names` has a line, the first one on top.
+
+    `xs` holds a list for each kind of dots, with a number for each name.
+    `kwargs` are those of `plot`. Returns the axes.
+    """
+    axes = plot(xs, [range(len(names))] * len(xs), xlabel, '', fmts=fmts,
+                figsize=(5, 1 + 0.3 * len(names)), **kwargs)
+    if legend:
+        legend_beside(axes, legend)
+    axes.set_yticks(range(len(names)), names)
+    axes.margins(y=0.15)
+    axes.invert_yaxis()
+    return axes
+
+
+def legend_beside(axes, legend):
+    """Put the legend to the right of the axes, where it hides nothing."""
+    axes.legend(legend, loc='center left', bbox_to_anchor=(1, 0.5))
+
+
+def load_data(batch_size=256, quick=False):
+    """Iterators of Fashion-MNIST's training and test images.
+
+    With `quick` they have only the first 2,000 and 1,000 images.
+    """
+    data = fashion_mnist.load()
+    m, n = (2000, 1000) if quick else (None, None)
+    return (ArrayIter([data.train_images[:m], data.train_labels[:m]],
+                      batch_size, shuffle=True),
+            ArrayIter([data.test_images[:n], data.test_labels[:n]],
+                      batch_size, shuffle=False))
+
+
+def hold_out(train_iter, share=6):
+    """Split `train_iter` into a training and a validation iterator.
+
+    One example in `share` is held out. These are the last ones, without a
+    shuffle: the data set itself is in random order.
+    """
+    n = train_iter.num_examples - train_iter.num_examples // share
+    parts = [a[:n] for a in train_iter.arrays], [a[n:] for a in
+                                                 train_iter.arrays]
+    return (ArrayIter(parts[0], train_iter.batch_size, shuffle=True),
+            ArrayIter(parts[1], train_iter.batch_size, shuffle=False))
+
+
+def train_quietly(net, train_iter, test_iter, num_epochs, updater):
+    """Train with the softmax loss by `train_ch3`, which prints nothing.
+
+    Returns its history, and raises what it raises.
+    """
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    return train_ch3(net, train_iter, test_iter, loss, num_epochs, updater,
+                     quiet=True)
+
+
+def draw_seeds(n):
+    """Draw `n` seeds from NumPy's stream, which depends on `--seed`."""
+    return [int(s) for s in onp.random.randint(2 ** 31 - 1, size=n)]
