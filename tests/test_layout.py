@@ -309,6 +309,21 @@ def test_the_makefile_runs_the_sections_in_their_order():
     assert ' '.join(SLUGS) in named.stdout
 
 
+def test_a_section_is_made_with_the_base_and_any_mxnet():
+    """Without the tools; `make env` brings these, too."""
+    printed = {target: subprocess.run(
+        ['make', '--no-print-directory', '-n', target, 'VENV=/none',
+         'MXNET=a b.whl'], cwd=ROOT, capture_output=True, text=True,
+        check=True).stdout for target in ('4.3', 'env')}
+    assert printed['4.3'].endswith('-m gluon_mlp run 4.3\n')
+    for commands in printed.values():
+        assert "preflight.py 'a b.whl'\n" in commands
+        assert "-c /none/constraints 'a b.whl' -e .\n" in commands
+        assert 'grep -v ^mxnet== constraints.txt' in commands
+    assert 'requirements.txt' not in printed['4.3']
+    assert 'requirements.txt' in printed['env']
+
+
 def test_exercises_are_of_the_sections_in_their_order():
     """Each file of exercises is a section's, and all of them are found."""
     answered = {name.rpartition('.')[2] for name in FILES

@@ -20,7 +20,7 @@ def checkout(tmp_path):
         shutil.copy(ROOT / 'gluon_mlp' / name, path)
     (tmp_path / '.venv' / 'bin').mkdir(parents=True)
     (tmp_path / '.venv' / 'bin' / 'python').symlink_to(sys.executable)
-    for name in (*INPUTS, '.venv/.complete'):
+    for name in (*INPUTS, '.venv/.base', '.venv/.complete'):
         (tmp_path / name).touch()
     return tmp_path
 
@@ -37,7 +37,7 @@ def make_env(checkout, *args, **environment):
 def assert_as_it_was(checkout):
     """Its environment is the old one, and works."""
     assert sorted(path.name for path in checkout.glob('.venv/**/*')) == [
-        '.complete', 'bin', 'python']
+        '.base', '.complete', 'bin', 'python']
     assert subprocess.run([checkout / '.venv/bin/python', '-c', ''],
                           check=False).returncode == 0
 
@@ -69,10 +69,31 @@ def test_without_a_network_the_old_environment_stays(checkout):
     python = checkout / 'python'
     python.write_text(OFFLINE.format(sys.executable))
     python.chmod(0o755)
-    os.utime(checkout / '.venv/.complete', (0, 0))
+    os.utime(checkout / '.venv/.base', (0, 0))
     ran = make_env(checkout, PYTHON=str(python))
     assert ran.returncode == 2 and ran.stderr.startswith('no network\n')
     assert_as_it_was(checkout)
+
+
+# pip can install a project in place by this alone, without a network.
+BACKEND = """import zipfile
+def build_editable(folder, *args, **kwargs):
+    name = 'project-0-py3-none-any.whl'
+    with zipfile.ZipFile(f'{folder}/{name}', 'w') as wheel:
+        for file, text in [
+                ('METADATA', 'Metadata-Version: 2.1\\nName: project\\n'
+                             'Version: 0\\n'),
+                ('WHEEL', 'Wheel-Version: 1.0\\nTag: py3-none-any\\n'
+                          'Root-Is-Purelib: true\\n'),
+                ('RECORD', '')]:
+            wheel.writestr(f'project-0.dist-info/{file}', text)
+    return name
+"""
+PYPROJECT = """[build-system]
+requires = []
+build-backend = 'backend'
+backend-path = ['.']
+"""
 
 
 @pytest.mark.slow
@@ -83,6 +104,8 @@ def test_a_new_environment_is_whole_and_not_built_again(checkout):
 
     One of its files has a date in the future.
     """
+    (checkout / 'backend.py').write_text(BACKEND)
+    (checkout / 'pyproject.toml').write_text(PYPROJECT)
     os.utime(checkout / 'pyproject.toml', (2 ** 32, 2 ** 32))
     ran = make_env(checkout)
     assert ran.returncode == 0, ran.stderr
