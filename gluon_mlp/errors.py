@@ -18,7 +18,7 @@ class DeviceError(ChapterError):
 
 
 class DisplayError(ChapterError):
-    """There is no display to show the figures on."""
+    """There is no display to show figures on, or no figure to save."""
 
 
 class FolderError(ChapterError):

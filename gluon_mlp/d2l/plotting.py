@@ -6,7 +6,7 @@ from itertools import cycle
 from matplotlib import pyplot as plt
 
 from .. import experiment
-from ..errors import NonFiniteLossError
+from ..errors import DisplayError, NonFiniteLossError
 from ..files import written_whole
 
 FORMATS = ('-', 'm--', 'g-.', 'r:')
@@ -16,6 +16,11 @@ def in_notebook():
     """Whether this runs in a Jupyter kernel, where plots can be live."""
     ipython = sys.modules.get('IPython')
     return bool(ipython and getattr(ipython.get_ipython(), 'kernel', None))
+
+
+if in_notebook():  # figures are drawn as the book's are
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+    set_matplotlib_formats('svg')
 
 
 def set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend):
@@ -79,7 +84,7 @@ class Animator:
         self.legend = legend
         set_axes(self.axes[0], xlabel, ylabel, xlim, ylim, xscale, yscale,
                  None)
-        self.fmts, self.lines = fmts, []
+        self.fmts, self.lines, self.shown = fmts, [], None
 
     def add(self, x, y):
         """Add a point to each line.
@@ -100,9 +105,19 @@ class Animator:
         self.axes[0].relim()
         self.axes[0].autoscale_view()
         if in_notebook():
-            from IPython import display
-            display.display(self.fig)
-            display.clear_output(wait=True)  # until the next one is there
+            self._show()
+
+    def _show(self):
+        """Show the figure as it is now, where the cell has shown it first."""
+        from IPython.display import display
+        vars(self.fig).pop('_ipython_display_', None)
+        if self.shown:
+            self.shown.update(self.fig)
+        else:
+            self.shown = display(self.fig, display_id=True)
+        # The end of the cell displays all open figures. Not this one again.
+        self.fig._ipython_display_ = lambda: vars(self.fig).pop(
+            '_ipython_display_')
 
 
 class Curve(list):
@@ -143,17 +158,20 @@ def show_images(imgs, num_rows, num_cols, titles=None, scale=1.5):
 def save_figure(name):
     """Save the current figure in the experiment's folder, as NAME.png.
 
-    Or as NAME.svg, if that is the experiment's format. Prints where it is,
-    and returns the path. Never leaves half a file.
+    Or as NAME.svg, if that is the experiment's format. Prints where it is.
+    Never leaves half a file. Raises `DisplayError` if no figure is open.
     """
+    if not plt.get_fignums():
+        raise DisplayError(f'no figure is open to save as {name!r}: a '
+                            'notebook closes the figures of a cell at its '
+                            'end, so save them in the cell that draws them')
     suffix = experiment.current.format
     path = experiment.current.figures / f'{name}.{suffix}'
     if experiment.current.workers.rank > 0:  # the first worker saves it
         plt.close()
-        return path
+        return
     with written_whole(path) as partial:
         plt.savefig(partial, format=suffix, dpi=150, bbox_inches='tight')
     print(f'figure: {path}')
     if plt.get_backend().lower() == 'agg':
         plt.close()  # with a window, it stays open until the end
-    return path
