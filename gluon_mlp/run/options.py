@@ -97,7 +97,8 @@ def options(section, names):
     with its seed, device, figures' folder and checkpoint. From here on an
     error ends the script with one line and an exit code: 2 for a wrong
     option, 130 for Ctrl-C, 143 for SIGTERM, 129 for a terminal that is gone,
-    and 1 for all others. In a notebook the values are the section's own.
+    and 1 for all others. In a notebook the values are the section's own, and
+    the seed is 0.
     """
     names = names.replace(',', ' ').split()
     values = {name: getattr(section, name, None) for name in names}
@@ -109,7 +110,10 @@ def options(section, names):
         given = _parse(slug, values)
         values = {name: given.pop(name) for name in names}
         _begin(section, values, **given)
-    return tuple(values.values())
+    elif not script:  # a notebook
+        from ..d2l import training
+        training.seed(0)
+    return tuple(values.values()) or None  # no output of a cell that ends so
 
 
 def book_ends():
@@ -184,8 +188,11 @@ def _begin(section, own, seed, device, output, format, show, book_only,
 def _choose_backend(show):
     """Raise `DisplayError` where nothing can be shown."""
     import matplotlib
+
+    from ..d2l import plotting
     if not show:
-        matplotlib.use('agg')
+        if not plotting.in_notebook():  # where %run may start it
+            matplotlib.use('agg')
     elif matplotlib.get_backend().lower() == 'agg':
         raise DisplayError('there is no display to --show the figures on; '
                            'they are saved without it, too')
