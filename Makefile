@@ -27,8 +27,8 @@ RUN = $(VENV)/bin/python
 PYTEST = PYTHONDONTWRITEBYTECODE= $(RUN) -m pytest \
 	-n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: all help env data compare bench doctor lint quick test test-slow \
-	test-pythons test-mxnet2 clean FORCE $(SECTIONS)
+.PHONY: all help env data notebooks lab compare bench doctor lint quick test \
+	test-slow test-pythons test-mxnet2 clean FORCE $(SECTIONS)
 .NOTPARALLEL:
 
 all: data $(filter-out kaggle_house_price,$(SECTIONS))  ## environment, data, and all sections in their order
@@ -94,6 +94,13 @@ $(SECTIONS): $(BASE)
 
 4.%: $(BASE)
 	$(RUN) -m gluon_mlp run $@
+
+notebooks: env  ## the sections as notebooks that have run, in notebooks/
+	$(RUN) -m gluon_mlp notebooks
+
+lab: env  ## the notebooks in JupyterLab; makes them if they are not there
+	-@[ -e notebooks/kaggle_house_price.ipynb ] || $(MAKE) notebooks
+	$(RUN) -m jupyterlab --ServerApp.root_dir=notebooks
 
 compare: env  ## every number that the book published, beside ours
 	$(RUN) -m gluon_mlp compare

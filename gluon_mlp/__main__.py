@@ -130,6 +130,22 @@ def _slug(name, slugs, otherwise):
 
 
 @app.command()
+def notebooks(
+        section: Annotated[Optional[str], typer.Option(
+            help='Only this one, by its number or slug.',
+            autocompletion=_names)] = None,
+        output: Annotated[Path, typer.Option(
+            metavar='DIR', file_okay=False, writable=True,
+            help='Folder for the notebooks.')] = Path('notebooks')):
+    """Turn the chapter's scripts into notebooks that have run."""
+    from .run.notebooks import build
+    slugs = [s.slug for s in sections.SECTIONS]
+    check_folder(output)
+    for slug in [_slug(section, slugs, '')] if section else slugs:
+        print(f'notebook: {build(slug, output)}')
+
+
+@app.command()
 def doctor(
         json: Annotated[bool, typer.Option(
             '--json', help='Print it as JSON, for a program.')] = False):

@@ -1,6 +1,7 @@
 """What the tests share."""
 import multiprocessing.util
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -137,6 +138,29 @@ def few_images(real_data, monkeypatch):
     *arrays, edition = real_data
     few = fashion_mnist.FashionMNIST(*(a[:3000] for a in arrays), edition)
     monkeypatch.setattr(fashion_mnist, 'load', lambda: few)
+
+
+@pytest.fixture(scope='module')
+def browser(tmp_path_factory):
+    """Chromium without a window; skips where it is not installed."""
+    chromium, driver = shutil.which('chromium'), shutil.which('chromedriver')
+    if not (chromium and driver):
+        pytest.skip('no chromium or chromedriver: install the packages '
+                    'chromium and chromium-driver')
+    from selenium import webdriver
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ('--headless=new', '--no-sandbox', '--disable-gpu',
+                     '--disable-quic', '--no-first-run', '--disable-sync',
+                     '--disable-background-networking',
+                     '--disable-component-update', '--user-data-dir='
+                     + str(tmp_path_factory.mktemp('chromium'))):
+        options.add_argument(argument)
+    options.set_capability('goog:loggingPrefs',
+                           {'browser': 'ALL', 'performance': 'ALL'})
+    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield browser
+    browser.quit()
 
 
 @pytest.fixture

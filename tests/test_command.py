@@ -33,7 +33,8 @@ def test_alone_it_prints_the_help(capsys):
         assert command_here(option) == 0
         assert capsys.readouterr() == (alone, '')
     assert re.findall('^  ([a-z]+) ', alone, re.M) == [
-        'run', 'compare', 'doctor', 'bench', 'launch', 'exercise']
+        'run', 'compare', 'notebooks', 'doctor', 'bench', 'launch',
+        'exercise']
 
 
 def test_version(capsys):
@@ -50,7 +51,7 @@ def test_a_wrong_command_is_one_line(capsys):
 
 
 @pytest.mark.parametrize('command', ['compare', 'bench', 'launch', 'exercise',
-                                     'doctor', 'run'])
+                                     'doctor', 'notebooks', 'run'])
 def test_a_help_has_no_ranges(command, capsys):
     """An error says the range; each option has a text of its own."""
     assert command_here(command, '-h') == 0

@@ -51,7 +51,8 @@ UPSTAIRS = {'gluon_mlp.run.checkpoint', 'gluon_mlp.run.workers',
 # The book's own code. Its package looks for GPUs when it is imported.
 BOOKS = {name for name in FILES if name.endswith('book')}
 # Distributions whose name is not that of what they bring.
-DISTRIBUTIONS = {'PIL': 'pillow', 'cpuinfo': 'py-cpuinfo'}
+DISTRIBUTIONS = {'PIL': 'pillow', 'cpuinfo': 'py-cpuinfo',
+                 'matplotlib_inline': 'matplotlib-inline'}
 
 
 @cache

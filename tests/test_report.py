@@ -1,7 +1,6 @@
 """The report shows what was compared, in a real browser too."""
 import json
 import re
-import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -338,29 +337,6 @@ def test_a_failed_write_leaves_the_old_page(tmp_path, monkeypatch):
         page.write(small, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ['index.html']
     assert path.read_text() == old
-
-
-@pytest.fixture(scope='module')
-def browser(tmp_path_factory):
-    """Chromium without a window; skips where it is not installed."""
-    chromium, driver = shutil.which('chromium'), shutil.which('chromedriver')
-    if not (chromium and driver):
-        pytest.skip('no chromium or chromedriver: install the packages '
-                    'chromium and chromium-driver')
-    from selenium import webdriver
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ('--headless=new', '--no-sandbox', '--disable-gpu',
-                     '--disable-quic', '--no-first-run', '--disable-sync',
-                     '--disable-background-networking',
-                     '--disable-component-update', '--user-data-dir='
-                     + str(tmp_path_factory.mktemp('chromium'))):
-        options.add_argument(argument)
-    options.set_capability('goog:loggingPrefs',
-                           {'browser': 'ALL', 'performance': 'ALL'})
-    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield browser
-    browser.quit()
 
 
 OVERFLOW = '''
