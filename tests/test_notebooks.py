@@ -136,7 +136,7 @@ def test_a_script_can_be_run_in_a_notebook(real_data, tmp_path):
     """And what is plotted after it is shown as before."""
     script, plot = run(
         new_notebook(), tmp_path, f'%run {ROOT}/chapters/mlp_concise.py '
-        '--num-epochs 1 --figures here', 'from gluon_mlp import d2l\n'
+        '--num-epochs 1 --output here', 'from gluon_mlp import d2l\n'
         'axes = d2l.plot([1, 2], [3, 4])')
     assert shown(script)[1:] == [SVG, 'figure: here/mlp_concise.png\n']
     assert shown(plot) == [SVG]
@@ -144,7 +144,8 @@ def test_a_script_can_be_run_in_a_notebook(real_data, tmp_path):
 
 @pytest.mark.slow
 def test_a_cell_that_fails_is_told_in_a_line_and_shown(tmp_path, monkeypatch):
-    monkeypatch.setattr(notebooks, 'CHAPTERS', tmp_path)
+    monkeypatch.setattr(notebooks.sections, 'script',
+                        lambda section: tmp_path / 'mlp.py')
     (tmp_path / 'mlp.py').write_text('# %%\nprint(1)\n# %%\n1 / 0\n# %%\n2\n')
     with pytest.raises(ChapterError, match=r'/mlp\.ipynb: ZeroDivisionError: '
                        'division by zero$'):

@@ -54,10 +54,8 @@ def test_there_are_as_many_as_promised_and_none_twice():
 
 
 def test_the_table_has_each_of_them_and_none_is_caught_by_neither():
-    """Each of the sections that are in it."""
-    sections = {row['section'] for row in TABLE}
     assert [(row['section'], row['what']) for row in TABLE] == [
-        mutant[:2] for mutant in MUTANTS if mutant.section in sections]
+        mutant[:2] for mutant in MUTANTS]
     for row in TABLE:
         assert list(row) == ['section', 'what', *Caught._fields]
         assert row['printings'] or row['control'], row
