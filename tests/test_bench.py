@@ -498,7 +498,7 @@ def test_an_image_is_what_the_book_makes_of_it():
 
 @pytest.mark.parametrize('args, said', [
     (['--section', 'mlp'], 'section mlp is not timed; choose one of mlp_s'),
-    (['--repeats', 0], '0 is not in the range'),
+    (['--repeats', 0], "'0' is not an integer from 1 "),
     (['--section', 'chapter', '--device', 'gpu'], 'knows no --device gpu'),
     (['--section', 'chapter', '--quick'], 'cannot be timed with --quick'),
     (['--against', 'nowhere.json'], 'does not exist')])

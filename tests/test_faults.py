@@ -18,7 +18,7 @@ import zlib
 import numpy as onp
 import psutil
 import pytest
-from conftest import ROOT, without_mxnets_log
+from conftest import ROOT, without_closing, without_mxnets_log
 from gluon_mlp import files, kaggle_house_price, mlp_concise, mlp_scratch
 from gluon_mlp.bench import command as bench
 from gluon_mlp.bench import report as bench_report
@@ -617,7 +617,7 @@ def test_a_home_that_is_missing_or_cannot_be_written(plot, tmp_path, script,
     assert ran.returncode == 0
     assert 'Traceback' not in ran.stderr and 'error' not in ran.stderr
     assert all('atplotlib' in line
-               for line in without_mxnets_log(ran.stderr).splitlines())
+               for line in without_closing(ran.stderr).splitlines())
     assert (tmp_path / 'figures' / 'a.png').exists()
 
 

@@ -8,6 +8,9 @@ import pytest
 from conftest import ROOT
 
 INPUTS = 'requirements.txt', 'constraints.txt', 'pyproject.toml'
+# The environment, without what a make around the tests has put there.
+OUTSIDE = {name: value for name, value in os.environ.items() if name not in (
+    'MAKEFLAGS', 'MAKELEVEL', 'MFLAGS', 'MXNET', 'VENV')}
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def make_env(checkout, *args, **environment):
     return subprocess.run(
         ['make', 'env', *args], cwd=checkout, text=True, timeout=120,
         capture_output=True, check=False, env={
-            **os.environ, 'PYTHON': sys.executable, 'PIP_NO_INDEX': '1',
+            **OUTSIDE, 'PYTHON': sys.executable, 'PIP_NO_INDEX': '1',
             'PIP_DISABLE_PIP_VERSION_CHECK': '1', **environment})
 
 
