@@ -655,7 +655,7 @@ def test_an_error_of_all_workers_is_told_once(tmp_path, options, code,
 
 def test_a_taken_port_is_one_line(tmp_path, monkeypatch, capfd):
     """MXNet's scheduler says so in 44 lines, of its own stack."""
-    (tmp_path / 'x.py').touch()
+    (tmp_path / 'x.py').write_text('import time\ntime.sleep(60)\n')
     with socket.socket() as taken:
         taken.bind(('127.0.0.1', 0))
         taken.listen()
