@@ -653,7 +653,8 @@ def test_killed_at_random_moments(script):
             process.kill()
             kills += 1
         out, err = process.communicate(timeout=200)
-        assert without_mxnets_log(err) == ''
+        assert all(line.startswith(('yours: ', 'book:  ', 'took '))
+                   for line in without_mxnets_log(err).splitlines())
     print(f'killed {kills} times')
     assert kills > 1
     assert (''.join(read) + out).splitlines()[-1] == whole

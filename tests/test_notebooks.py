@@ -133,12 +133,14 @@ def test_a_figure_is_saved_in_its_cell_or_not_at_all(tmp_path):
 
 @pytest.mark.slow
 def test_a_script_can_be_run_in_a_notebook(real_data, tmp_path):
-    """And what is plotted after it is shown as before."""
+    """It ends with its closing word; a plot after it is shown as before."""
     script, plot = run(
         new_notebook(), tmp_path, f'%run {ROOT}/chapters/mlp_concise.py '
         '--num-epochs 1 --output here', 'from gluon_mlp import d2l\n'
         'axes = d2l.plot([1, 2], [3, 4])')
-    assert shown(script)[1:] == [SVG, 'figure: here/mlp_concise.png\n']
+    *_, curve, figure, closing = shown(script)
+    assert (curve, figure) == (SVG, 'figure: here/mlp_concise.png\n')
+    assert closing.startswith('yours: test acc ')
     assert shown(plot) == [SVG]
 
 
