@@ -260,6 +260,7 @@ def test_a_machine_without_a_wheel(monkeypatch):
     """What the preflight says is the mend."""
     monkeypatch.setattr(preflight, 'this_machine',
                         lambda: preflight.Machine('Windows', 'AMD64'))
+    monkeypatch.setattr(doctor.compat, 'mxnet_version', lambda: '1.9.1')
     assert 'WSL' in doctor.check_machine().mend
 
 
