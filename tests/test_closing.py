@@ -25,6 +25,13 @@ USUAL = {'seed': 0, 'device': 'cpu', 'num_epochs': 10}
 ROWS = [(1, 0.9, 0.5, 0.6), (2, 0.25, 0.75, 0.84316)]
 
 
+@pytest.fixture(autouse=True)
+def no_data_yet():
+    """No test sees the edition of the images that another one has loaded."""
+    with experiment.use(edition=None):
+        yield
+
+
 def train(*histories):
     """Trainings that have these rows."""
     for rows in histories:
