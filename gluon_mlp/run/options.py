@@ -7,7 +7,7 @@ import click
 
 from .. import experiment, sections
 from ..errors import ChapterError, DisplayError
-from ..files import check_folder
+from ..files import check_file, check_folder
 from .ending import opened, take_over
 
 MOST = 2 ** 31 - 1  # MXNet counts in 32 bits
@@ -167,8 +167,9 @@ def _begin(section, own, seed, device, output, format, show, book_only,
     from .checkpoint import saving
     from .closing import closing
     from .device import get_device
-    for folder in (output, *([history.parent] if history else [])):
-        check_folder(folder)
+    check_folder(output)
+    if history:
+        check_file(history)
     settings = {'seed': seed, 'device': device, **{
         name: value for name, value in own.items()
         if isinstance(value, (int, float))}}  # no path
