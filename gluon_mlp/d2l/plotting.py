@@ -163,8 +163,8 @@ def save_figure(name):
     """
     if not plt.get_fignums():
         raise DisplayError(f'no figure is open to save as {name!r}: a '
-                            'notebook closes the figures of a cell at its '
-                            'end, so save them in the cell that draws them')
+                           'notebook closes the figures of a cell at its '
+                           'end, so save them in the cell that draws them')
     suffix = experiment.current.format
     path = experiment.current.figures / f'{name}.{suffix}'
     if experiment.current.workers.rank > 0:  # the first worker saves it
