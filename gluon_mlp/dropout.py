@@ -28,7 +28,8 @@ def dropout_layer(X, dropout):
         return X
     if dropout == 1:
         return np.zeros_like(X)
-    mask = np.random.uniform(0, 1, X.shape, ctx=X.ctx) > dropout
+    draw = experiment.current.workers.draw
+    mask = draw(np.random.uniform, X.shape, ctx=X.ctx) > dropout
     return mask.astype(X.dtype) * X / (1 - dropout)
 
 
@@ -190,7 +191,8 @@ def silence(net, X, share):
 
 def add_noise(net, X, scale):
     """The outputs of `net` for `X` with noise on each pixel (4.6.2)."""
-    return net(X + np.random.normal(scale=scale, size=X.shape, ctx=X.ctx))
+    draw = experiment.current.workers.draw
+    return net(X + draw(np.random.normal, X.shape, scale=scale, ctx=X.ctx))
 
 
 def accuracies(change, net, amounts, data_iter):

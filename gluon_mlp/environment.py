@@ -62,14 +62,15 @@ def train_on(net, X, y, weights, loss, num_epochs, lr, batch_size):
     trainer = gluon.Trainer(net.collect_params(), 'sgd',
                             {'learning_rate': lr})
     data_iter = load_array((X, y, weights.reshape(-1, 1)), batch_size)
-    history = Curve()
+    history, workers = Curve(width=2), experiment.current.workers
     for epoch in experiment.current.epochs(num_epochs, history, trainer):
-        for X, y, weight in data_iter:
+        batches, step = workers.share(net, data_iter, trainer)
+        for X, y, weight in batches:
             with autograd.record():
                 l = loss(net(X), y, weight)
             l.backward()
-            trainer.step(len(X))
-        history.append((epoch, float(l.sum())))
+            step(len(X))
+        history.append((epoch, *workers.total(float(l.sum()))))
     return net
 
 

@@ -12,15 +12,15 @@ from typing import Any, Callable, Optional
 from tqdm import tqdm
 
 
-def epochs(num_epochs, history, updater, draws=False):
-    """The epochs 1 to `num_epochs`.
+def epochs(num_epochs, history, updater, draws=False, first=0):
+    """The epochs after `first`, which is 0 but for checkpoints.
 
-    A training asks here for its epochs. After each epoch that it evaluates,
-    it appends a row of numbers to `history`. `updater` changes the
-    parameters. `draws` says that an epoch may draw from MXNet's stream, as
-    dropout does. Only a checkpoint needs more than `num_epochs`.
+    They go up to `num_epochs`. A training asks here for its epochs. After
+    each epoch that it evaluates, it appends a row of numbers to `history`.
+    `updater` changes the parameters. `draws` says that an epoch may draw from
+    MXNet's stream, as dropout does. Only a checkpoint needs these three.
     """
-    return progress(num_epochs)
+    return progress(num_epochs, first)
 
 
 def progress(num_epochs, first=0):
@@ -42,9 +42,21 @@ class OneProcess:
         """The examples that this worker evaluates: all of them."""
         return data_iter
 
+    def draw(self, random, shape, **kwargs):
+        """What `random` draws for the examples at hand, a row for each.
+
+        `random` is a function of MXNet's that takes a `size`. Where workers
+        share a batch, all draw for the whole of it, and keep their rows.
+        """
+        return random(size=shape, **kwargs)
+
     def total(self, *numbers):
         """The sum of each number over the workers: here, the number."""
         return numbers
+
+    def tell(self, data):
+        """The bytes `data` that the first worker has."""
+        return data
 
 
 @dataclass

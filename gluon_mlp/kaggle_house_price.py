@@ -142,13 +142,15 @@ def train(net, train_features, train_labels, test_features, test_labels,
     train_iter = load_array((train_features, train_labels), batch_size)
     trainer = gluon.Trainer(net.collect_params(), 'adam', {
         'learning_rate': learning_rate, 'wd': weight_decay})
-    history = Curve()
+    history = Curve(width=2 if test_labels is None else 3)
+    workers = experiment.current.workers
     for epoch in experiment.current.epochs(num_epochs, history, trainer):
-        for X, y in train_iter:
+        batches, step = workers.share(net, train_iter, trainer)
+        for X, y in batches:
             with autograd.record():
                 l = loss(net(X), y)
             l.backward()
-            trainer.step(batch_size)  # also for a smaller last batch
+            step(batch_size)  # also for a smaller last batch
         ls = [log_rmse(net, train_features, train_labels)]
         if test_labels is not None:
             ls.append(log_rmse(net, test_features, test_labels))
@@ -226,8 +228,11 @@ def submission_path(path=None):
 def save_submission(test_data, preds, path):
     """Write the prices `preds` (n,) in Kaggle's format to `path` (4.10.8).
 
-    Prints where. The file is written whole or not at all.
+    Prints where. The file is written whole or not at all. Of the workers of
+    a `launch` the first writes it.
     """
+    if experiment.current.workers.rank > 0:
+        return
     submission = pd.DataFrame({'Id': test_data.Id, 'SalePrice': preds})
     with written_whole(path) as partial:
         submission.to_csv(partial, index=False)

@@ -66,15 +66,17 @@ def train(train_features, test_features, train_labels, test_labels,
 
 def _train(net, loss, trainer, train_iter, test_iter, num_epochs):
     """Train for `num_epochs`, plot the losses and return their rows."""
+    workers = experiment.current.workers
     history = Curve(Animator(xlabel='epoch', ylabel='loss', yscale='log',
                              xlim=[1, num_epochs], ylim=[1e-3, 1e2],
                              legend=['train', 'test']))
     for epoch in experiment.current.epochs(num_epochs, history, trainer):
-        for X, y in train_iter:
+        batches, step = workers.share(net, train_iter, trainer)
+        for X, y in batches:
             with autograd.record():
                 l = loss(net(X), y)
             l.backward()
-            trainer.step(X.shape[0])
+            step(X.shape[0])
         if epoch == 1 or epoch % 20 == 0 or epoch == num_epochs:
             history.append((epoch, evaluate_loss(net, train_iter, loss),
                             evaluate_loss(net, test_iter, loss)))

@@ -59,15 +59,14 @@ def train(lambd, train_iter, test_iter, num_inputs=num_inputs,
     def net(X):
         return linreg(X, w, b)
 
-    def update(X, y):
+    def backward(X, y):
         with autograd.record():
             # The penalty is added to the loss of each example, because
             # `sgd` divides the gradient of their sum by the batch size.
             l = squared_loss(net(X), y) + lambd * l2_penalty(w)
         l.backward()
-        updater(X.shape[0])
 
-    history = _train(net, squared_loss, update, updater, train_iter,
+    history = _train(net, squared_loss, backward, updater, train_iter,
                      test_iter, num_epochs)
     return float(np.linalg.norm(w)), history
 
@@ -88,13 +87,12 @@ def train_concise(wd, train_iter, test_iter, num_epochs=num_epochs, lr=lr):
     for param in net.collect_params('.*bias').values():
         param.wd_mult = 0  # Gluon decays this parameter by wd * wd_mult
 
-    def update(X, y):
+    def backward(X, y):
         with autograd.record():
             l = loss(net(X), y)
         l.backward()
-        trainer.step(X.shape[0])
 
-    history = _train(net, loss, update, trainer, train_iter, test_iter,
+    history = _train(net, loss, backward, trainer, train_iter, test_iter,
                      num_epochs)
     return float(np.linalg.norm(net[0].weight.data())), history
 
@@ -203,17 +201,20 @@ def train_with_input_noise(X, y, sigma, num_steps=20000, lr=0.05):
     return total.asnumpy()[:, 0] / (num_steps - num_steps // 2)
 
 
-def _train(net, loss, update, updater, train_iter, test_iter, num_epochs):
+def _train(net, loss, backward, updater, train_iter, test_iter, num_epochs):
     """Train for `num_epochs`, plot the losses and return their rows.
 
-    `update(X, y)` trains on one batch, and `updater` is what it steps with.
+    `backward(X, y)` computes the gradients of a batch, and `updater` steps.
     """
+    workers = experiment.current.workers
     history = Curve(Animator(xlabel='epochs', ylabel='loss', yscale='log',
                              xlim=[min(5, num_epochs), num_epochs],
                              legend=['train', 'test']))
     for epoch in experiment.current.epochs(num_epochs, history, updater):
-        for X, y in train_iter:
-            update(X, y)
+        batches, step = workers.share(net, train_iter, updater)
+        for X, y in batches:
+            backward(X, y)
+            step(X.shape[0])
         if epoch % 5 == 0 or epoch == num_epochs:
             history.append((epoch, evaluate_loss(net, train_iter, loss),
                             evaluate_loss(net, test_iter, loss)))

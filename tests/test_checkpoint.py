@@ -9,7 +9,6 @@ import resource
 import signal
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import mxnet as mx
 import numpy as onp
@@ -408,7 +407,7 @@ def test_another_runs_settings_are_printed_as_they_are(saved):
 def test_other_network_is_refused(saved, shapes):
     """No array is stretched to fit: not one of a single number either."""
     with saving(saved.parent, 'section', SETTINGS, True), pytest.raises(
-            CheckpointError, match='does not fit the network of training 1'):
+            CheckpointError, match='does not fit the network .* training 1'):
         next(epochs(3, [np.zeros(shape) for shape in shapes]))
 
 
@@ -772,10 +771,56 @@ def test_real_scripts_resume(run_script, real_data, tmp_path):
     assert again == ['resumed after epoch 7 of training 4', *first]
 
 
-def test_workers_of_a_launch_are_refused(tmp_path):
-    """All of them would save in one place."""
-    with experiment.use(workers=SimpleNamespace(shared=True)), pytest.raises(
-            CheckpointError, match='not for the workers'):
-        with saving(tmp_path, 'section', {}):
-            pass
-    assert list(tmp_path.iterdir()) == []
+class Worker(experiment.OneProcess):
+    """One of two workers, which hears from the first what that has read."""
+    shared, number = True, 2
+
+    def __init__(self, rank, told=b''):
+        self.rank, self.told = rank, told
+
+    def tell(self, data):
+        return self.told or data
+
+
+def test_only_the_first_worker_of_a_launch_saves(run, tmp_path):
+    """The others resume with what it reads, on a machine without the file.
+    """
+    with experiment.use(workers=Worker(0)):
+        whole = run('mlp_concise', tmp_path / 'whole')
+        assert run('mlp_concise', tmp_path, saves=2) is None
+    told = (tmp_path / 'mlp_concise.checkpoint').read_bytes()
+    with experiment.use(workers=Worker(1, told)):
+        assert run('mlp_concise', tmp_path / 'no', resume=True) == whole
+        assert run('mlp_concise', tmp_path / 'no') == whole
+    assert not (tmp_path / 'no').exists()
+
+
+@pytest.mark.parametrize('saves, resumes, message', [
+    (Worker(0), experiment.OneProcess(), 'workers 2, here None'),
+    (experiment.OneProcess(), Worker(0), 'workers None, here 2')])
+def test_another_number_of_workers_is_named(tmp_path, saves, resumes,
+                                            message):
+    """Their sums differ in the last bits."""
+    with experiment.use(workers=saves), saving(tmp_path, 'section', SETTINGS):
+        pass
+    with experiment.use(workers=resumes):
+        assert message in refusal(tmp_path, **SETTINGS)
+
+
+@pytest.mark.parametrize('section, width', [
+    ('mlp_concise', 4), ('underfit_overfit', 3), ('weight_decay', 3),
+    ('environment', 2), ('kaggle_house_price', 3)])
+def test_a_history_of_another_width_is_refused(run, tmp_path, section, width):
+    """Its rows would not be those that the section prints and plots."""
+    run(section, tmp_path, saves=6)
+    path = tmp_path / f'{section}.checkpoint'
+
+    def change(arrays, content):
+        (row, *_), *_ = histories = [x[1] for x in content['trainings']]
+        assert len(row) == width
+        for history in histories:
+            for row in history:
+                row.append(0.5)
+    forge(path, change)
+    with pytest.raises(CheckpointError, match='does not fit the network'):
+        run(section, tmp_path, resume=True)

@@ -14,33 +14,33 @@ from types import SimpleNamespace
 import numpy as onp
 import psutil
 import pytest
-from conftest import ROOT, without_closing, without_mxnets_log
+from conftest import ROOT, without_mxnets_log
 from gluon_mlp import (
     dropout,
-    environment,
     experiment,
     kaggle_house_price,
     mlp_concise,
-    underfit_overfit,
-    weight_decay,
 )
-from gluon_mlp.d2l import data, training
+from gluon_mlp.d2l import data, plotting, training
 from gluon_mlp.d2l.data import ArrayIter, load_array
 from gluon_mlp.errors import ChapterError
 from gluon_mlp.machine import compat
 from gluon_mlp.run import ending, launch
 from gluon_mlp.run.workers import Workers
-from mxnet import gluon, np
+from mxnet import autograd, gluon, np
 from scripts import command_here, script_environment, script_here, start
 
-# Runs a chapter's script on little data: SCRIPT HISTORY CHAPTER [OPTIONS].
-# The last batches are of 100 - 3 * 32 = 4 and 50 - 32 = 18 examples.
+# Runs chapters' scripts on little data: SCRIPT FOLDER SECTIONS [OPTIONS].
+# The last batch of the images is one of 4. Worker 1 is killed when it has as
+# many rows as DIES says.
 SCRIPT = '''
-# The words dropout and nn.Dropout in a comment do not matter.
-import json, runpy, sys
+import json, os, runpy, sys
+from pathlib import Path
 import numpy as onp
-from gluon_mlp import experiment
-from gluon_mlp.d2l import data, training
+from gluon_mlp import environment, experiment, kaggle_house_price
+from gluon_mlp.d2l import data, plotting
+from house_tables import make_table
+from mxnet import gluon, np
 
 def load(batch_size):
     rng = onp.random.default_rng(0)
@@ -53,18 +53,49 @@ def load(batch_size):
                                     shuffle))
     return iters
 
-def train_ch3(*args):
-    history = original(*args)
-    with open(f'{path}.{experiment.current.workers.rank}', 'w') as file:
-        json.dump(history, file)
-    return history
+def load_houses():
+    rng = onp.random.default_rng(1)
+    test_data = make_table(rng, 1, 50).iloc[:, :-1]
+    return make_table(rng, 51, 70), test_data
 
+def append(curve, row):
+    original(curve, row)
+    if len(curve) == 1:
+        histories.append([])
+    histories[-1].append(row)
+    if rank == 1 and sum(map(len, histories)) == dies:
+        os.kill(os.getpid(), 9)
+
+rank, dies = experiment.current.workers.rank, int(os.environ.get('DIES', 0))
 data.load_data_fashion_mnist = load
-original, training.train_ch3 = training.train_ch3, train_ch3
-path, *sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name='__main__')
+kaggle_house_price.load_data = load_houses
+original, plotting.Curve.append = plotting.Curve.append, append
+folder, sections, *options = sys.argv[1:]
+for section in sections.split(','):
+    histories = []
+    if section == 'environment':
+        X, y = environment.covariate_data((0, 0), 50)
+        environment.train_weighted(
+            gluon.nn.Dense(2), X, y, np.arange(50),
+            gluon.loss.SoftmaxCrossEntropyLoss(), 3, 0.1, 16)
+    else:
+        path = str(Path('chapters', section + '.py').resolve())
+        sys.argv = [path, '--output', folder, '--book-only',
+                    '--format', 'svg', *options]
+        if section == 'underfit_overfit':
+            sys.argv += ['--num-epochs-overfit', '20']
+        try:
+            runpy.run_path(path, run_name='__main__')
+        except SystemExit as end:
+            assert not end.code
+    Path(folder).mkdir(exist_ok=True)
+    Path(folder, f'{section}.{rank}').write_text(json.dumps(histories))
 '''
-OPTIONS = ['--batch-size', 32, '--lr', 0.05, '--num-epochs', 3]
+SECTIONS = ('mlp_scratch,mlp_concise,underfit_overfit,weight_decay,dropout,'
+            'environment,kaggle_house_price')
+OPTIONS = ['--num-epochs', 6, '--batch-size', 16]
+DRAWS = ('the network draws by itself: each worker draws other numbers, and '
+         'the history is not that of one process\n')
 
 # Each worker takes part in the sums for ever, unless it does what is asked.
 FAILING = '''
@@ -94,34 +125,36 @@ def run(*args):
 
 
 @pytest.fixture
-def train_chapter(tmp_path, capsys, monkeypatch):
-    """Run a chapter on little data, `launch` being told `options`.
+def train_chapters(tmp_path, capsys, monkeypatch):
+    """Run chapters on little data, `launch` being told `options`.
 
     Without options it is this process. Returns what is printed and the
-    histories, one for each worker.
+    histories, by section a list for each worker.
     """
     script = tmp_path / 'little data.py'
     script.write_text(SCRIPT)
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, 'path', [*sys.path, str(ROOT / 'tests')])
+    monkeypatch.setenv('PYTHONPATH', f'{ROOT}:{ROOT / "tests"}')
     for module, name in ((data, 'load_data_fashion_mnist'),
-                         (training, 'train_ch3')):  # which SCRIPT replaces
+                         (kaggle_house_price, 'load_data'),
+                         (plotting.Curve, 'append')):  # as SCRIPT does
         monkeypatch.setattr(module, name, getattr(module, name))
 
-    def train(section, *options):
+    def train(sections, *options, own=OPTIONS, code=0):
         folder = tmp_path / f'run {len(list(tmp_path.iterdir()))}'
-        folder.mkdir()
-        tail = [script, folder / 'history',
-                ROOT / 'chapters' / f'{section}.py',
-                '--output', folder / 'figures', *OPTIONS]
+        tail = [script, folder, sections, *own]
         if options:
             done = run(*options, '--', *tail)
-            assert done.stderr.count('; next: ') == 1  # the first worker's
-            out, err = done.stdout, without_closing(done.stderr)
+            out, err = done.stdout, done.stderr
+            assert done.returncode == code, err
         else:
-            script_here(*tail)
+            assert script_here(*tail)[0] == 0
             out, err = capsys.readouterr()
-        assert err == ''
-        return out, [json.loads(path.read_text())
-                     for path in sorted(folder.glob('history.*'))]
+        return out, err, {section: [
+            json.loads(path.read_text())
+            for path in sorted(folder.glob(f'{section}.[0-9]'))]
+            for section in sections.split(',')}
     return train
 
 
@@ -155,27 +188,64 @@ def left_of(processes):
     return psutil.wait_procs(processes, timeout=10)[1]
 
 
-def assert_same_history(histories, reference):
+def assert_same(histories, reference):
+    """A training's rows are the same in each worker, to 1e-5."""
     for history in histories:
-        onp.testing.assert_allclose(history, reference, rtol=0, atol=1e-5)
+        onp.testing.assert_allclose(history, reference, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.mxnet
-@pytest.mark.parametrize('section, num_workers', [
+@pytest.mark.parametrize('sections, num_workers', [
     ('mlp_scratch', 2), *(pytest.param(*case, marks=SLOW) for case in [
-        ('mlp_scratch', 1), ('mlp_scratch', 3), ('mlp_scratch', 4),
-        ('mlp_concise', 1), ('mlp_concise', 2), ('mlp_concise', 4)])])
-def test_workers_train_as_one_process(train_chapter, section, num_workers):
-    """The history is that of one process, in every worker, told once."""
-    one, (reference,) = train_chapter(section)
-    together, histories = train_chapter(section, '--workers', num_workers)
-    assert len(histories) == num_workers
-    assert_same_history(histories, reference)
-    assert reference[-1][0] < reference[0][0]
+        (SECTIONS, 2), ('dropout,weight_decay', 1),
+        ('dropout,weight_decay', 3), ('dropout,weight_decay', 4)])])
+def test_workers_train_as_one_process(train_chapters, sections, num_workers):
+    """The histories are those of one process, in every worker, told once.
+
+    But for those with `nn.Dropout`, which are the same in all workers.
+    """
+    one, said, references = train_chapters(sections)
+    together, err, histories = train_chapters(sections, '--workers',
+                                              num_workers)
+    assert without_mxnets_log(said) == ''
+    assert err.count(DRAWS) == ('dropout' in sections)
+    for section, (reference,) in references.items():
+        assert len(histories[section]) == num_workers
+        for i, rows in enumerate(reference):
+            shared = [history[i] for history in histories[section]]
+            if (section, i) == ('dropout', 1):
+                rows = shared[0]
+            assert_same(shared, rows)
+            assert abs(rows[-1][1] - rows[0][1]) > 1e-3
 
     def without_numbers(text):  # some are times, with spaces before them
-        return re.sub(r'[\d ]', '', text)
+        return re.sub(r'[\de+ -]', '', text)
     assert without_numbers(together) == without_numbers(one)
+
+
+@SLOW
+@pytest.mark.mxnet
+def test_a_killed_launch_resumes(train_chapters, tmp_path, monkeypatch):
+    """It ends as one that was never killed, to the last bit.
+
+    And without `nn.Dropout`, as one process that saves.
+    """
+    def own(name, *more):
+        return [*OPTIONS, '--checkpoint', tmp_path / name, *more]
+    _, _, whole = train_chapters('dropout', '--workers', 2, own=own('whole'))
+    monkeypatch.setenv('DIES', '8')
+    _, err, _ = train_chapters('dropout', '--workers', 2, own=own('killed'),
+                               code=1)
+    assert err.endswith('\nerror: worker 1 ended with signal 9, and so do '
+                        'all\n')
+    monkeypatch.delenv('DIES')
+    out, _, resumed = train_chapters('dropout', '--workers', 2,
+                                     own=own('killed', '--resume'))
+    assert re.search(r'^resumed after epoch [12] of training 2$', out, re.M)
+    assert resumed == whole
+    _, _, alone = train_chapters('dropout', own=own('alone'))
+    assert_same([history[0] for history in whole['dropout']],
+                alone['dropout'][0][0])
 
 
 def test_parts_together_are_the_batches():
@@ -362,13 +432,13 @@ def ssh(tmp_path, monkeypatch):
 
 
 @SLOW
-def test_hosts_train_as_one_process(train_chapter, ssh, tmp_path):
+def test_hosts_train_as_one_process(train_chapters, ssh, tmp_path):
     """Servers and workers start over ssh, in turn, in the same folder."""
     hosts = tmp_path / 'hosts'
     hosts.write_text('127.0.0.1  # here\n\nme@localhost:2222\n')
-    _, (reference,) = train_chapter('mlp_concise')
-    _, histories = train_chapter('mlp_concise', '--hosts', hosts)
-    assert_same_history(histories, reference)
+    _, _, one = train_chapters('mlp_concise')
+    _, _, together = train_chapters('mlp_concise', '--hosts', hosts)
+    assert_same(together['mlp_concise'], one['mlp_concise'][0])
     asked = ssh.read_text().splitlines()
     assert len(asked) == 1 + 2
     options = '-o BatchMode=yes -o ServerAliveInterval=15 '
@@ -515,51 +585,98 @@ def train(net, updater=None, data_iter=None):
                        gluon.loss.SoftmaxCrossEntropyLoss(), 2, updater)
 
 
-def train_dropout_from_scratch():
-    params = dropout.init_params()
-    train(lambda X: dropout.net(X, params), training.Updater(params, 0.1))
-
-
-def train_underfit_overfit():
-    _, X, y = underfit_overfit.get_data(30)
-    underfit_overfit.train(X[:20], X[20:], y[:20], y[20:], 2)
-
-
-@pytest.mark.parametrize('section, trains', [
-    ('4.4', train_underfit_overfit),
-    ('4.5', lambda: weight_decay.train(3, *weight_decay.load_data())),
-    ('4.5', lambda: weight_decay.train_concise(3, *weight_decay.load_data())),
-    ('4.9', lambda: environment.train_weighted(
-        gluon.nn.Dense(2), np.ones((9, 3)), np.zeros(9), np.ones(9),
-        gluon.loss.SoftmaxCrossEntropyLoss(), 2, 0.1, 4)),
-    ('4.10', lambda: kaggle_house_price.k_fold(
-        2, np.ones((9, 3)), np.ones((9, 1)), 2, 5, 0, 4))])
-def test_a_loop_of_a_sections_own_is_refused(worker, section, trains):
+def test_a_loop_that_shares_nothing_is_refused(worker):
     with pytest.raises(ChapterError, match='trains by a loop of its own'):
-        trains()
+        for _ in experiment.current.epochs(2, [], training.Updater([], 1)):
+            pass
 
 
-@pytest.mark.parametrize('trains', [
-    train_dropout_from_scratch, lambda: train(dropout.get_net()),
-    lambda: train(dropout.get_net(0.0, 0.01))],
-    ids=['scratch', 'concise', 'one layer'])
-def test_random_masks_are_refused(worker, trains):
-    """From scratch and Gluon's, also if few units are dropped."""
-    with pytest.raises(ChapterError, match='uses dropout: workers would'):
-        trains()
-    assert worker.epochs_shared == 0
+@pytest.fixture
+def workers(monkeypatch):
+    """Three workers, each in its turn: a function is called for each."""
+    monkeypatch.setenv('DMLC_NUM_WORKER', '3')
+
+    def call(function):
+        results = []
+        for rank in range(3):
+            monkeypatch.setenv('DMLC_WORKER_ID', str(rank))
+            training.seed(7)
+            with experiment.use(workers=Workers()):
+                results.append(function(experiment.current.workers))
+        return results
+    return call
 
 
-def test_a_network_without_masks_is_not_refused(worker, monkeypatch):
-    """Its weights drawn or not, its outputs finite or not."""
-    net = mlp_concise.get_net()
-    net.initialize()
-    trainer = gluon.Trainer(net.collect_params(), 'sgd')
-    for scale in (1, 1e30):
-        data_iter, step = worker.share(
-            net, load_array((X * scale, y), 10), trainer)
-        assert len(next(iter(data_iter))[0]) == 5 and callable(step)
-    assert worker.epochs_shared == 2
+def test_masks_from_scratch_are_those_of_one_process(workers):
+    """Each worker has its part of them, also of a smaller last batch."""
+    def drop(of):
+        return [dropout.dropout_layer(a, 0.5).asnumpy()
+                for a, _ in of.part(load_array((1 + X, y), 11))]
+    training.seed(7)
+    whole = drop(experiment.current.workers)
+    for batch, *parts in zip(whole, *workers(drop)):
+        assert (batch == 0).any() and (onp.concatenate(parts) == batch).all()
+    ends = workers(lambda worker: (drop(worker), np.random.uniform()))
+    assert len({float(number) for _, number in ends}) == 1
+
+
+def test_noise_on_a_whole_batch_is_the_same_in_all(workers):
+    """Where no batch is shared, as when it is predicted under dropout."""
+    drawn = workers(lambda worker: dropout.dropout_layer(
+        np.ones((2, 50)), 0.5).asnumpy().tobytes())
+    assert len(set(drawn)) == 1
+
+
+def test_masks_of_gluon_are_each_workers_own(workers, capsys):
+    """Behind the epoch all draw the same again. The first tells of it."""
+    def epoch(worker):
+        net = gluon.nn.Dropout(0.5)
+        batches, _ = worker.share(net, load_array((X, y), 12),
+                                  training.Updater([], 1))
+        with autograd.train_mode():
+            masks = [net(np.ones((2, 64))).asnumpy() for _ in batches]
+        return masks, float(np.random.uniform())
+    masks, behind = zip(*workers(epoch))
+    for two in zip(*masks):
+        assert len({mask.tobytes() for mask in two}) == 3
+        # A stream that runs ahead of another has pieces of its masks.
+        pieces = [piece for mask in two for piece in mask.reshape(-1, 16)]
+        assert len({piece.tobytes() for piece in pieces}) == len(pieces)
+    assert len(set(behind)) == 1
+    assert capsys.readouterr().err == DRAWS
+
+
+def test_what_the_first_worker_tells_all(workers, monkeypatch):
+    """Any bytes arrive whole."""
+    told = onp.random.RandomState(0).bytes(12345)
+    sent = []
+
+    def add(self, arrays, what):
+        if self.rank == 0:
+            sent.append(arrays[0].copy())
+        else:
+            arrays[0][:] += sent[0 if what == 'total' else 1]
+    monkeypatch.setattr(Workers, '_sum', add)
+    assert workers(lambda worker: worker.tell(
+        told if worker.rank == 0 else b'')) == [told] * 3
+
+
+@pytest.mark.parametrize('size, given, told', [
+    (30, 10, 30), (29, 9, 29), (10, 3, 10), (10, 64, 64)])
+def test_a_step_is_told_the_size_of_the_whole_batch(workers, monkeypatch,
+                                                    size, given, told):
+    """Or the number of 4.10, which is the same for a smaller batch."""
+    steps = []
+    monkeypatch.setattr(Workers, '_sum', lambda *args: None)
+    updater = SimpleNamespace(params=[], step=steps.append)
+
+    def train(worker):
+        batches, step = worker.share(
+            lambda X: X, load_array((onp.ones((size, 2)),), size), updater)
+        for a, in batches:
+            step(given if worker.rank == 2 else len(a))
+    workers(train)
+    assert steps == [size, size, told]
 
 
 @pytest.mark.parametrize('updater, data_iter, message', [
@@ -643,14 +760,11 @@ def test_wrong_options_are_one_line(args, message, capsys):
      'number from 1e-30 to 1e+30.\n'),
     (['--batch-size', 3], 1, 'error: a batch of 1 cannot be shared by 2 '
      'workers: choose another batch size, or fewer workers\n')])
-def test_an_error_of_all_workers_is_told_once(tmp_path, options, code,
+def test_an_error_of_all_workers_is_told_once(train_chapters, options, code,
                                               message):
-    script = tmp_path / 'little.py'
-    script.write_text(SCRIPT)
-    done = run('--', script, tmp_path / 'history', 'chapters/mlp_concise.py',
-               '--output', tmp_path, *options)
-    assert (done.returncode, without_mxnets_log(done.stderr)) == (code,
-                                                                 message)
+    _, err, _ = train_chapters('mlp_concise', '--workers', 2, own=options,
+                               code=code)
+    assert without_mxnets_log(err) == message
 
 
 def test_a_taken_port_is_one_line(tmp_path, monkeypatch, capfd):

@@ -123,13 +123,16 @@ class Animator:
 class Curve(list):
     """A training's history: rows of an epoch, its training loss, and more.
 
-    An `Animator`, if there is one, draws each row that is appended. Raises
-    `NonFiniteLossError` for a loss that is not finite.
+    An `Animator`, if there is one, draws each row that is appended. `width`
+    is how many numbers a row has: one more than it has curves, if it names
+    them. Raises `NonFiniteLossError` for a loss that is not finite.
     """
 
-    def __init__(self, animator=None):
+    def __init__(self, animator=None, width=None):
         super().__init__()
         self.animator = animator
+        legend = getattr(animator, 'legend', None)
+        self.width = 1 + len(legend) if legend else width
 
     def append(self, row):
         """Keep and draw a row: the epoch, the training loss, and more."""

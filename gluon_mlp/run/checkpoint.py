@@ -10,10 +10,10 @@ import hashlib
 import io
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 import mxnet as mx
 import numpy as onp
@@ -41,13 +41,22 @@ def saving(folder, section, settings, resume=False):
     """Save all trainings until the context ends; `resume` saved ones first.
 
     `settings` are the numbers and names that the trainings depend on, the
-    seed among them. A checkpoint made with other settings is refused. Raises
+    seed among them. A checkpoint made with other settings is refused. Of the
+    workers of a `launch` only the first reads and writes the file. Raises
     `CheckpointError` or `OSError`, also where nothing can be written.
     """
-    if experiment.current.workers.shared:
-        raise CheckpointError('--checkpoint and --resume are not for the '
-                              'workers of a launch: run the script alone')
     path = folder / f'{section}.checkpoint'
+    first = experiment.current.workers.rank == 0
+    with _taken(path, resume) if first else nullcontext():
+        checkpoint = _begin(path, _all_settings(section, settings), resume)
+        with experiment.use(epochs=checkpoint.epochs):
+            yield
+
+
+@contextmanager
+def _taken(path, resume):
+    """Keep other runs from saving in the folder of `path`."""
+    folder = path.parent
     if not resume:
         folder.mkdir(parents=True, exist_ok=True)
     elif not path.is_file():
@@ -60,29 +69,30 @@ def saving(folder, section, settings, resume=False):
             f'another run is saving in {folder}: wait for its end, or take '
             'another folder') from error
     with lock:
-        checkpoint = _begin(path, _all_settings(section, settings), resume)
-        with experiment.use(epochs=checkpoint.epochs):
-            yield
+        if not resume and path.exists():
+            raise CheckpointError(f'{path} is there already: --resume it, or '
+                                  'remove it')
+        # A run that was killed while it saved has left its half of a file.
+        for left in folder.glob(f'.{path.name}.*'):
+            left.unlink()
+        yield
 
 
 def _all_settings(section, settings):
     """`settings`, and what else the bits of the trainings depend on."""
     threads = {name: os.environ.get(name) for name in compat.THREADS[:2]}
+    workers = experiment.current.workers
     return {'format': 2, 'section': section, **settings, **threads,
+            **({'workers': workers.number} if workers.shared else {}),
             'mxnet': mx.__version__,
             'data': None}  # its edition, once it is loaded
 
 
 def _begin(path, settings, resume):
     """The `Checkpoint` at `path`, saved once to see that it can be."""
-    if not resume and path.exists():
-        raise CheckpointError(f'{path} is there already: --resume it, or '
-                              'remove it')
     trainings = _load(path, settings) if resume else []
-    checkpoint = Checkpoint(path, settings, trainings)
-    # A run that was killed while it saved has left its half of a file.
-    for left in path.parent.glob(f'.{path.name}.*'):
-        left.unlink()
+    checkpoint = Checkpoint(path, settings, trainings,
+                            experiment.current.epochs)
     checkpoint.save()
     if trainings:
         print(f'resumed after epoch {trainings[-1].epoch} of training '
@@ -98,6 +108,7 @@ class Checkpoint:
     path: Path
     settings: dict
     trainings: list
+    inner: Callable  # the epochs without a checkpoint
     begun: int = 0  # trainings of this process
 
     def epochs(self, num_epochs, history, updater, draws=False):
@@ -115,7 +126,7 @@ class Checkpoint:
         if number < len(self.trainings):
             first = self._restore(number, history, updater)
             self._restart(draws, number, first)
-        for epoch in experiment.progress(num_epochs, first):
+        for epoch in self.inner(num_epochs, history, updater, draws, first):
             yield epoch
             self.trainings[number:] = [_state(epoch, history, updater)]
             self.save()
@@ -144,19 +155,25 @@ class Checkpoint:
             if ([(a.shape, a.dtype) for a in arrays]
                     != [(value.shape, value.dtype) for value in values]):
                 raise ValueError('other shapes')
+            width = getattr(history, 'width', None)
+            if any(len(row) != width for row in training.history if width):
+                raise ValueError('another number of columns')
             for a, value in zip(arrays, values):
                 a[:] = value
             onp.random.set_state(('MT19937', words, *training.numpy))
         except (AssertionError, TypeError, ValueError,
                 mx.MXNetError) as error:
-            raise CheckpointError(f'{self.path} does not fit the network of '
-                                  f'training {number + 1}') from error
+            raise CheckpointError(
+                f'{self.path} does not fit the network or the history of '
+                f'training {number + 1}') from error
         for row in training.history:
             history.append(tuple(row))
         return training.epoch
 
     def save(self):
         """Replace the file whole, or leave it as it is and raise."""
+        if experiment.current.workers.rank > 0:
+            return
         arrays = {f'{i}_{j}': a for i, training in enumerate(self.trainings)
                   for j, a in enumerate(training.arrays)}
         text = json.dumps({
@@ -211,7 +228,9 @@ def _digest(data):
 
 def _load(path, settings):
     """The trainings that were saved at `path` under these `settings`."""
-    digest, line, data = path.read_bytes().partition(b'\n')
+    workers = experiment.current.workers
+    digest, line, data = workers.tell(
+        path.read_bytes() if workers.rank == 0 else b'').partition(b'\n')
     try:
         if digest + line != _digest(data):
             raise ValueError('another checksum')
@@ -228,7 +247,8 @@ def _load(path, settings):
     except Exception as error:  # whatever a stranger's bytes may cause
         raise CheckpointError(f'{path} is damaged, or not a checkpoint of '
                               'this program: remove it') from error
-    _refuse(old, settings, path)
+    if workers.rank == 0:  # another machine may have other threads
+        _refuse(old, settings, path)
     return trainings
 
 

@@ -7,6 +7,7 @@ ends it and wherever they run.
 """
 import contextlib
 import ctypes
+import itertools
 import os
 import re
 import runpy
@@ -172,12 +173,14 @@ def _over_ssh(host, run, inherited, env):
 def _wait(started, workers):
     """Wait until all workers are done, or any process fails."""
     told = set()
-    while not any(process.failed() for process in started):
+    for turn in itertools.count(1):
+        if any(process.failed() for process in started):
+            return _tell(started, workers[0])
         if all(worker.popen.poll() == 0 for worker in workers):
             return 0
-        _tell_stopped(started, told)
+        if turn % 20 == 0:  # each second
+            _tell_stopped(started, told)
         time.sleep(0.05)
-    return _tell(started, workers[0])
 
 
 def _tell_stopped(started, told):

@@ -10,12 +10,14 @@ import sys
 import threading
 from functools import cached_property
 
-from mxnet import autograd, kv, np
+import numpy as onp
+from mxnet import autograd, kv, np, random
 
 from .. import experiment
 from ..d2l.data import ArrayIter
 from ..d2l.training import MISFIT
 from ..errors import ChapterError
+from .ending import say
 from .updaters import check, parameters
 
 PATIENCE = 60  # seconds until it is said that somebody is missing
@@ -30,41 +32,46 @@ class Workers:
         self.number = int(os.environ['DMLC_NUM_WORKER'])
         self.epochs_shared = 0
         self._keys = {}  # a number for each sum, in the order of their use
-        self._net = None  # the network that is known to draw nothing
+        self._size = None  # of the whole batch, while a part is at hand
+        self._trying = False  # whether a network draws by itself
+        self._said = self.rank > 0  # that one does; the first worker says it
 
-    def epochs(self, num_epochs, history, updater, draws=False):
+    def epochs(self, num_epochs, history, updater, draws=False, first=0):
         """The epochs, each of which has to be shared."""
         check(updater)
-        for epoch in experiment.progress(num_epochs):
+        self.epochs_shared += first  # which a checkpoint has kept
+        for epoch in experiment.progress(num_epochs, first):
             shared = self.epochs_shared
             yield epoch
             if self.epochs_shared == shared:
                 raise ChapterError(
-                    'this section trains by a loop of its own, whose batches '
-                    'workers cannot share: run its script alone')
+                    'this script trains by a loop of its own, which does not '
+                    'share its batches: run it alone')
 
     def share(self, net, train_iter, updater):
         """This worker's part of the batches, and the step of all together.
 
-        The step is told the size of its own part of the batch. It sums the
-        gradients over the workers and steps as for the whole batch. Raises
-        `ChapterError` for a batch without an example for each worker, and
-        for a network or an updater that workers cannot share.
+        The step sums the gradients over the workers. Told the size of this
+        part of the batch, it steps as for the whole batch. Where `net` draws
+        by itself, as `nn.Dropout` does, this worker draws from a stream of
+        its own. Raises `ChapterError` for a batch without an example for
+        each worker, and for an updater that workers cannot share.
         """
         check(updater)
-        part = self.part(train_iter)
+        batches = self.part(train_iter)
         n, batch_size = train_iter.num_examples, train_iter.batch_size
         self._check_size(n % batch_size or batch_size)  # of the last batch
-        self._check_network(net, train_iter)
+        if self._draws(net, train_iter):
+            batches = self._with_own_stream(batches)
         self.epochs_shared += 1
-        sizes = (min(batch_size, n - i) for i in range(0, n, batch_size))
         update = getattr(updater, 'step', updater)
 
-        def step(_):
+        def step(size):
             grads = [a.grad for a in parameters(updater)]
             self._sum([grad for grad in grads if grad is not None])
-            update(next(sizes))
-        return part, step
+            own = len(self._rows())
+            update(self._size if size == own else size)
+        return batches, step
 
     def part(self, data_iter):
         """This worker's part of each batch of an `ArrayIter`.
@@ -77,9 +84,20 @@ class Workers:
                 'workers share the batches of an ArrayIter, not of a '
                 f'{type(data_iter).__name__}: use load_array')
         self._check_size(min(data_iter.num_examples, data_iter.batch_size))
-        data_iter = copy.copy(data_iter)
-        data_iter.part = self.rank, self.number
-        return data_iter
+        return self._parts(data_iter)
+
+    def draw(self, random, shape, **kwargs):
+        """What `random` draws for the rows of this worker in the batch.
+
+        Each draws for the whole batch, as one process does.
+        """
+        if self._trying:
+            return np.ones(shape, ctx=kwargs.get('ctx'))
+        if self._size is None:  # no batch is shared now
+            return random(size=shape, **kwargs)
+        rows = self._rows()
+        return random(size=(self._size, *shape[1:]),
+                      **kwargs)[rows[0]:rows[-1] + 1]
 
     def total(self, *numbers):
         """The sum of each number over the workers, in float32. Waits."""
@@ -87,29 +105,67 @@ class Workers:
         self._sum([sums], 'total')
         return sums.tolist()
 
+    def tell(self, data):
+        """The bytes `data` that the first worker has, in all workers."""
+        own = onp.frombuffer(data if self.rank == 0 else b'', 'uint8')
+        thousands, rest = map(int, self.total(*divmod(len(own), 1000)))
+        told = np.zeros(1000 * thousands + rest)
+        told[:len(own)] = own
+        self._sum([told], 'told')
+        return told.asnumpy().astype('uint8').tobytes()
+
+    def _parts(self, data_iter):
+        """This worker's part of each batch, whose size is noted."""
+        n, batch_size = data_iter.num_examples, data_iter.batch_size
+        data_iter = copy.copy(data_iter)
+        data_iter.part = self.rank, self.number
+        try:
+            for i, batch in enumerate(data_iter):
+                self._size = min(batch_size, n - i * batch_size)
+                yield batch
+        finally:
+            self._size = None
+
+    def _rows(self):
+        """The rows of the whole batch that this worker has."""
+        return onp.array_split(range(self._size), self.number)[self.rank]
+
+    def _with_own_stream(self, batches):
+        """`batches`, while this worker draws what no other draws.
+
+        Behind them all draw the same again.
+        """
+        if not self._said:
+            say('the network draws by itself: each worker draws other '
+                'numbers, and the history is not that of one process')
+            self._said = True
+        number = int(np.random.randint(2 ** 31 - 1))
+        own = onp.random.SeedSequence((number, self.rank)).generate_state(1)
+        random.seed(int(own[0]) >> 1)  # 31 bits
+        yield from batches
+        random.seed(number)
+
     def _check_size(self, size):
         if size < self.number:
             raise ChapterError(
                 f'a batch of {size} cannot be shared by {self.number} '
                 'workers: choose another batch size, or fewer workers')
 
-    def _check_network(self, net, train_iter):
-        """Refuse a network that draws masks: each worker would draw its own.
+    def _draws(self, net, train_iter):
+        """Whether `net` draws by itself, and not by `draw`.
 
-        Twice the same images have the same outputs unless something is drawn.
+        Then the same examples have other outputs the second time.
         """
-        if net is self._net:
-            return
         X = train_iter.first(256)[0]
+        self._trying = True
         try:
             with autograd.train_mode():
                 first, second = (net(X).asnumpy() for _ in range(2))
         except MISFIT:
-            return  # the training itself says what does not fit
-        if first.tobytes() != second.tobytes():
-            raise ChapterError('the network uses dropout: workers would draw '
-                               'other masks than one process')
-        self._net = net
+            return False  # the training itself says what does not fit
+        finally:
+            self._trying = False
+        return first.tobytes() != second.tobytes()
 
     def _sum(self, arrays, what='gradient'):
         """Sum each of the arrays over the workers, in place."""
