@@ -67,8 +67,8 @@ def saving(folder, section, settings, resume=False):
 
 def _all_settings(section, settings):
     """`settings`, and what else the bits of the trainings depend on."""
-    threads = {name: os.environ.get(name) for name in compat.THREADS[:2]}
-    return {'format': 2, 'section': section, **settings, **threads,
+    return {'format': 2, 'section': section, **settings,
+            **{name: os.environ.get(name) for name in compat.ROUNDING},
             'mxnet': mx.__version__,
             'data': None}  # its edition, once it is loaded
 
