@@ -40,7 +40,7 @@ all: data $(filter-out kaggle_house_price,$(SECTIONS))  ## environment, data, an
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z0-9-]+:.*  ## / {printf "  make %-13s%s\n", $$1, $$2}' \
 	  Makefile
-	@echo '  make SECTION      4.1 to 4.10, or one of: $(SECTIONS)'
+	@echo '  make SECTION      a number, such as 4.3, or one of: $(SECTIONS)'
 	@echo 'PYTHON=python3.12 after any of them chooses the interpreter.'
 
 env: $(STAMP)  ## the environment, in .venv

@@ -176,5 +176,9 @@ def test_only_the_first_worker_closes(tmp_path, capsys):
 def test_the_next_step_can_be_typed(found, command, monkeypatch):
     monkeypatch.setattr(closing.shutil, 'which', lambda name: found)
     monkeypatch.setattr(closing.sys, 'executable', 'python')
+    monkeypatch.setattr(closing.sections, 'SECTIONS', [
+        sections.find('4.10'),
+        sections.Section('4.11', 'none', 'No exercises', '没有练习', 0)])
     assert closing._next('kaggle_house_price') == (
-        f'{command} exercise 4.10, or compare')
+        f'{command} exercise 4.10, or run 4.11')
+    assert closing._next('none') == f'{command} compare'

@@ -81,9 +81,9 @@ def test_run_starts_the_script_with_its_options(name, execve):
 
 
 def test_run_takes_no_other_section(execve, capsys):
-    assert command_here('run', '4.11') == 2
+    assert command_here('run', '4.99') == 2
     err = capsys.readouterr().err
-    assert err.count('\n') == 1 and "no section '4.11'" in err
+    assert err.count('\n') == 1 and "no section '4.99'" in err
     assert execve == []
 
 
@@ -187,7 +187,9 @@ def test_the_shell_completes_commands_and_sections(monkeypatch, capsys):
     for line, words in [('gluon-mlp ru', ['run']),
                         ('gluon-mlp run mlp_', ['mlp_scratch',
                                                 'mlp_concise']),
-                        ('gluon-mlp compare --section 4.1', ['4.1', '4.10'])]:
+                        ('gluon-mlp compare --section 4.1', [
+                            s.number for s in SECTIONS
+                            if s.number.startswith('4.1')])]:
         monkeypatch.setenv('_GLUON_MLP_COMPLETE', 'complete_bash')
         monkeypatch.setenv('COMP_WORDS', line)
         monkeypatch.setenv('COMP_CWORD', str(len(line.split()) - 1))

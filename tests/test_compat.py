@@ -138,29 +138,31 @@ print(*{name for name in os.environ if os.environ[name] != was.get(name)},
 def test_what_is_chosen_is_not_handed_on():
     """Users' variables are; a process of ours may choose for its own."""
     *names, same = run_python(SETTINGS, GOMP_SPINCOUNT='7').split()
-    assert {*names} == {'OMP_NUM_THREADS', compat.UPDATES, compat.CHOSEN}
+    kernels = {compat.KERNELS} if compat._kernels() and (
+        compat.KERNELS not in compat.users_environment()) else set()
+    assert {*names} == {'OMP_NUM_THREADS', compat.UPDATES, compat.CHOSEN,
+                        *kernels}
     assert same == 'True'
 
 
-@pytest.mark.parametrize('mxnet, cpuinfo, kernels', [
-    ('2.0.0b1', 'vendor_id : AuthenticAMD\nflags : fpu avx2', 'Zen'),
-    ('2.0.0b1', 'vendor_id : AuthenticAMD\nflags : fpu', None),
-    ('2.0.0b1', 'vendor_id : GenuineIntel\nflags : fpu avx2', None),
-    ('1.9.1', 'vendor_id : AuthenticAMD\nflags : fpu avx2', None)])
-def test_mxnet_2_takes_amds_processors_for_what_they_are(
-        mxnet, cpuinfo, kernels, monkeypatch, tmp_path):
-    """Its OpenBLAS is told the kernels, unless the user has done so."""
+@pytest.mark.parametrize('cpuinfo, kernels', [
+    ('vendor_id : AuthenticAMD\nflags : fpu avx2', 'Zen'),
+    ('vendor_id : GenuineIntel\nflags : fpu avx2', 'Haswell'),
+    ('vendor_id : GenuineIntel\nflags : fpu', None),
+    ('CPU implementer : 0x41', None)])
+def test_openblas_is_told_the_kernels_of_the_processor(
+        cpuinfo, kernels, monkeypatch, tmp_path):
+    """Unless the user has done so."""
     (tmp_path / 'cpuinfo').write_text(cpuinfo)
-    is_amd = compat._is_amd_with_avx2
-    monkeypatch.setattr(compat, 'version', lambda name: mxnet)
-    monkeypatch.setattr(compat, '_is_amd_with_avx2',
-                        lambda: is_amd(tmp_path / 'cpuinfo'))
+    choose = compat._kernels
+    monkeypatch.setattr(compat, '_kernels',
+                        lambda: choose(tmp_path / 'cpuinfo'))
     monkeypatch.setattr(os, 'environ', {})
     compat.prepare()
     assert os.environ.get('OPENBLAS_CORETYPE') == kernels
-    os.environ['OPENBLAS_CORETYPE'] = 'Haswell'
+    os.environ['OPENBLAS_CORETYPE'] = 'Sandybridge'
     compat.prepare()
-    assert os.environ['OPENBLAS_CORETYPE'] == 'Haswell'
+    assert os.environ['OPENBLAS_CORETYPE'] == 'Sandybridge'
 
 
 @pytest.mark.parametrize('close', ['', 'os.close(2); '])

@@ -3,7 +3,6 @@ import gluon_mlp  # noqa: F401  isort: skip  (before MXNet)
 
 import math
 
-import mxnet
 import numpy as onp
 import pytest
 from gluon_mlp import mlp_concise
@@ -26,10 +25,8 @@ def book_data():
 def test_the_first_draws_are_the_published_ones():
     features, poly_features, labels = book_data()
     assert str(features[:2]) == '[[-0.03716067]\n [-1.1468065 ]]'
-    if mxnet.__version__ < '2':
-        assert str(labels[:2]) == '[ 5.1432443  -0.06415121]'
-    # MXNet 2 rounds differently when it adds up their four terms, which are
-    # of size 5 at most.
+    # Kernels round differently when they add up the four terms, which are of
+    # size 5 at most.
     assert labels[:2].tolist() == pytest.approx([5.1432443, -0.06415121],
                                                 rel=0, abs=5 * EPS)
     # The powers come from the C library, so the last bit may differ.

@@ -99,14 +99,14 @@ def book_trainings(section, num_epochs=None):
 
 
 def _environment():
-    """MXNet's own settings, but as many threads as this process has.
+    """MXNet's own settings, but the threads and kernels of this process.
 
-    Their number decides the order of the sums in a product of matrices. If it
-    differs, so does the rounding, and 4.6 amplifies that to other weights.
+    They decide the order of the sums in a product of matrices. If it differs,
+    so does the rounding, and 4.6 amplifies that to other weights.
     """
-    threads = {name: os.environ[name] for name in compat.THREADS[:2]
-               if name in os.environ}
-    return {**compat.users_environment(), compat.UNTUNED: '1', **threads}
+    same = {name: os.environ[name] for name in compat.ROUNDING
+            if name in os.environ}
+    return {**compat.users_environment(), compat.UNTUNED: '1', **same}
 
 
 def _compare(section, what, ours, book):

@@ -22,6 +22,8 @@ NUMBERS = {**dict.fromkeys(THREADS[:2], 1), 'MXNET_CPU_WORKER_NTHREADS': 1,
 MOST = 1024  # far more threads than that crash it
 ENGINES = 'NaiveEngine', 'ThreadedEngine', 'ThreadedEnginePerDevice'
 KERNELS = 'OPENBLAS_CORETYPE'
+# These decide the order of sums, and so how they are rounded.
+ROUNDING = (*THREADS[:2], KERNELS)
 # The names of the variables that `prepare` has set, for child processes.
 CHOSEN = 'GLUON_MLP_CHOSEN'
 # Set it to leave all settings to MXNet, as the book's readers do.
@@ -60,12 +62,11 @@ def prepare():
     Sets `OMP_NUM_THREADS` to `usable_processors()` unless the user has set
     it, or `MXNET_OMP_MAX_THREADS`, over which it would prevail; how long
     these threads spin, that a `Trainer` updates its parameters one by one,
-    and for MXNet 2 the kernels of its OpenBLAS on AMD's processors, unless
-    the user has set that; none of these where the user has set
-    `GLUON_MLP_UNTUNED`. Has no effect on an MXNet that is imported already.
-    Raises `ImportError` where Python has no `distutils` and setuptools, which
-    brings it, is missing, and `SettingError` for a variable with which MXNet
-    aborts.
+    and the kernels of MXNet's OpenBLAS, unless the user has set that; none
+    of these where the user has set `GLUON_MLP_UNTUNED`. Has no effect on an
+    MXNet that is imported already. Raises `ImportError` where Python has no
+    `distutils` and setuptools, which brings it, is missing, and
+    `SettingError` for a variable with which MXNet aborts.
     """
     for error in wrong_settings().values():
         raise SettingError(error)
@@ -88,10 +89,9 @@ def _choose_settings():
     # On a CPU, updating several parameters at once takes twice as long. On a
     # GPU it is meant to pay: set this to 4.
     _choose(UPDATES, 0)
-    # The OpenBLAS in MXNet 2 takes a newer processor of AMD for one of 2007,
-    # and products of matrices take twice as long.
-    if mxnet_version().startswith('2.') and _is_amd_with_avx2():
-        _choose(KERNELS, 'Zen')
+    kernels = _kernels()
+    if kernels:
+        _choose(KERNELS, kernels)
 
 
 def mxnet_version():
@@ -102,12 +102,19 @@ def mxnet_version():
         return ''
 
 
-def _is_amd_with_avx2(cpuinfo=Path('/proc/cpuinfo')):
+def _kernels(cpuinfo=Path('/proc/cpuinfo')):
+    """The kernels for this processor, or None for an older or unknown one.
+
+    MXNet's OpenBLAS knows none of the processors that came after it, and
+    takes them for one of 2004: then products of matrices take twice as long.
+    """
     try:
         words = cpuinfo.read_text().split()
     except OSError:
-        return False
-    return 'AuthenticAMD' in words and 'avx2' in words
+        return None
+    makers = {'GenuineIntel': 'Haswell', 'AuthenticAMD': 'Zen'}
+    return next((kernels for maker, kernels in makers.items()
+                 if maker in words and 'avx2' in words), None)
 
 
 def _choose(name, value):

@@ -80,9 +80,9 @@ def _taken(path, resume):
 
 def _all_settings(section, settings):
     """`settings`, and what else the bits of the trainings depend on."""
-    threads = {name: os.environ.get(name) for name in compat.THREADS[:2]}
     workers = experiment.current.workers
-    return {'format': 2, 'section': section, **settings, **threads,
+    return {'format': 2, 'section': section, **settings,
+            **{name: os.environ.get(name) for name in compat.ROUNDING},
             **({'workers': workers.number} if workers.shared else {}),
             'mxnet': mx.__version__,
             'data': None}  # its edition, once it is loaded

@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Callable, NamedTuple
 
 import numpy as onp
@@ -140,4 +141,7 @@ def _next(slug):
     section = sections.find(slug)
     later = sections.SECTIONS[sections.SECTIONS.index(section) + 1:]
     after = f'run {later[0].number}' if later else 'compare'
-    return f'{command} exercise {section.number}, or {after}'
+    answers = Path(__file__).parents[1] / 'exercises' / f'{slug}.py'
+    if answers.exists():
+        after = f'exercise {section.number}, or {after}'
+    return f'{command} {after}'
