@@ -72,12 +72,14 @@ def check_file(path):
 
 
 @contextmanager
-def written_whole(path):
+def written_whole(path, durable=False):
     """A path beside `path` to write to. It becomes `path` in the end.
 
     If the writing fails, `path` stays as it was. If several processes write
     at once, the last one's file stays. A device or a pipe is written to
-    directly. Raises an `OSError` that names `path`.
+    directly. With `durable`, a power failure behind this takes nothing back:
+    the disk has the new file before it becomes `path`, and then its name and
+    the folders on the way to it. Raises an `OSError` that names `path`.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         yield path  # or else /dev/null would become a file
@@ -89,13 +91,27 @@ def written_whole(path):
         _sweep(path.parent, start)
         partial.touch(exist_ok=False)  # it follows no link
         yield partial
+        if durable:
+            _wait_for_disk(partial)
         partial.replace(path)
+        for folder in path.absolute().parents if durable else ():
+            _wait_for_disk(folder)
     except OSError as error:
         if error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _wait_for_disk(path):
+    """Wait until the disk has what is in a file, or the names in a folder.
+    """
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _sweep(folder, start):

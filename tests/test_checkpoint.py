@@ -6,6 +6,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -700,6 +701,7 @@ def test_nothing_is_saved_unasked(call, tmp_path):
 
 @pytest.mark.parametrize('args, code, words', [
     (['--resume'], 2, '--resume needs --checkpoint DIR'),
+    (['--durable'], 2, '--durable needs --checkpoint DIR'),
     (['--resume', '--checkpoint', 'none'], 1, 'there is no none/kaggle'),
     (['--checkpoint', 'made'], 1, 'house_price.checkpoint is there already'),
     (['--checkpoint', __file__], 2, 'is a file'),
@@ -769,6 +771,48 @@ def test_real_scripts_resume(run_script, real_data, tmp_path):
                      if not re.search(r'\(\S+ to \S+\)$', line)]
                     for ran in (first, again))
     assert again == ['resumed after epoch 7 of training 4', *first]
+
+
+DURABLE = '''
+import sys
+from pathlib import Path
+from gluon_mlp.run.checkpoint import saving
+with saving(Path(sys.argv[1]), 'section', {}, durable='d' in sys.argv[2]):
+    pass
+'''
+
+
+@pytest.mark.slow
+def test_a_durable_save_waits_for_the_disk(tmp_path):
+    """The system is asked to: the file, its place, and then all folders.
+
+    Without --durable it is asked to wait for nothing.
+    """
+    if not shutil.which('strace'):
+        pytest.skip('no strace: install the package strace')
+
+    def calls(folder, how):
+        subprocess.run(
+            ['strace', '-f', '-y', '-o', tmp_path / 'log', '-e',
+             'trace=fsync,fdatasync,sync_file_range,write,rename,renameat,'
+             'renameat2', sys.executable, '-c', DURABLE, folder, how],
+            env=script_environment(), check=True, timeout=100,
+            capture_output=True)
+        return [(call, place.rpartition('.')[0] if 'checkpoint.' in place
+                 else place) for call, place in re.findall(
+            r'(\w+)\((?:\d+<|")([^>"]*)[>"]',
+            (tmp_path / 'log').read_text()) if str(tmp_path) in place or
+            call == 'fsync']
+    new = tmp_path / 'a' / 'b'
+    partial = str(new / '.section.checkpoint')
+    done = calls(new, 'd')
+    saved = [done.index((call, partial)) for call in (
+        'write', 'fsync', 'rename')]
+    assert saved == sorted(saved)
+    assert done[saved[-1] + 1:] == [('fsync', str(folder)) for folder in (
+        new / 'section.checkpoint').parents]
+    assert not [call for call, _ in calls(tmp_path / 'c', '-')
+                if 'sync' in call]
 
 
 class Worker(experiment.OneProcess):

@@ -87,7 +87,8 @@ def test_help_shows_the_sections_own_values(slug, capsys):
     expected.update(seed=0, device='cpu', output='figures', format='png',
                     show=None, book_only=None, help=None)
     if 'num_epochs' in expected:
-        expected.update(checkpoint=None, resume=None, history=None)
+        expected.update(checkpoint=None, resume=None, durable=None,
+                        history=None)
     title, *entries = re.split(r'\n  (?=-)', out)
     found = {}
     for entry in entries:

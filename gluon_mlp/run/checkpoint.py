@@ -4,7 +4,7 @@ A checkpoint is one file, replaced whole after each epoch: a line with the
 SHA-256 of the rest, and an npz of plain arrays, one of which holds JSON.
 Nothing is pickled, so loading a stranger's file runs no code from it. The
 process may be killed at any moment. A power failure may damage the file,
-because waiting for the disk would take longer than most epochs of 4.4.
+unless `--durable` lets each save wait for the disk.
 """
 import hashlib
 import io
@@ -37,18 +37,20 @@ class Training(NamedTuple):
 
 
 @contextmanager
-def saving(folder, section, settings, resume=False):
+def saving(folder, section, settings, resume=False, durable=False):
     """Save all trainings until the context ends; `resume` saved ones first.
 
     `settings` are the numbers and names that the trainings depend on, the
     seed among them. A checkpoint made with other settings is refused. Of the
-    workers of a `launch` only the first reads and writes the file. Raises
+    workers of a `launch` only the first reads and writes the file. With
+    `durable` each save waits for the disk. Raises
     `CheckpointError` or `OSError`, also where nothing can be written.
     """
     path = folder / f'{section}.checkpoint'
     first = experiment.current.workers.rank == 0
     with _taken(path, resume) if first else nullcontext():
-        checkpoint = _begin(path, _all_settings(section, settings), resume)
+        checkpoint = _begin(path, _all_settings(section, settings), resume,
+                            durable)
         with experiment.use(epochs=checkpoint.epochs):
             yield
 
@@ -88,11 +90,11 @@ def _all_settings(section, settings):
             'data': None}  # its edition, once it is loaded
 
 
-def _begin(path, settings, resume):
+def _begin(path, settings, resume, durable):
     """The `Checkpoint` at `path`, saved once to see that it can be."""
     trainings = _load(path, settings) if resume else []
     checkpoint = Checkpoint(path, settings, trainings,
-                            experiment.current.epochs)
+                            experiment.current.epochs, durable)
     checkpoint.save()
     if trainings:
         print(f'resumed after epoch {trainings[-1].epoch} of training '
@@ -109,6 +111,7 @@ class Checkpoint:
     settings: dict
     trainings: list
     inner: Callable  # the epochs without a checkpoint
+    durable: bool  # whether to wait for the disk
     begun: int = 0  # trainings of this process
 
     def epochs(self, num_epochs, history, updater, draws=False):
@@ -185,7 +188,7 @@ class Checkpoint:
                   **arrays)
         data = buffer.getvalue()
         try:
-            with written_whole(self.path) as path:
+            with written_whole(self.path, self.durable) as path:
                 path.write_bytes(_digest(data) + data)
         except OSError as error:
             message = f'cannot save {self.path}: {error.strerror}'

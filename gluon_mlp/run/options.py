@@ -83,6 +83,9 @@ KEPT = (
                       'number, except where dropout draws its masks.'),
     click.Option(['--resume'], is_flag=True,
                  help='Go on with the run that was saved there.'),
+    click.Option(['--durable'], is_flag=True,
+                 help='Wait for the disk at each save, so that a power '
+                      'failure spares what was saved.'),
     click.Option(['--history'], type=click.Path(dir_okay=False,
                                                 path_type=Path),
                  metavar='CSV', default=None,
@@ -159,9 +162,9 @@ def _option(name, value):
 
 
 def _begin(section, own, seed, device, output, format, show, book_only,
-           checkpoint=None, resume=False, history=None):
+           checkpoint=None, resume=False, durable=False, history=None):
     """Begin a script's run. What it opens stays open until it ends."""
-    _check(device, checkpoint, resume, own.get('num_gpus', 1))
+    _check(device, checkpoint, resume, durable, own.get('num_gpus', 1))
     _choose_backend(show)
     from ..d2l import plotting, training
     from .checkpoint import saving
@@ -179,7 +182,8 @@ def _begin(section, own, seed, device, output, format, show, book_only,
     opened.enter_context(get_device(device))
     if checkpoint:
         slug = section.__name__.rpartition('.')[2]
-        opened.enter_context(saving(checkpoint, slug, settings, resume))
+        opened.enter_context(saving(checkpoint, slug, settings, resume,
+                                    durable))
     if show:
         opened.callback(plotting.plt.show)
     opened.enter_context(closing(section, settings, history))
@@ -199,10 +203,12 @@ def _choose_backend(show):
                            'they are saved without it, too')
 
 
-def _check(device, checkpoint, resume, num_gpus):
+def _check(device, checkpoint, resume, durable, num_gpus):
     """Raise `BadParameter` for options that do not go together."""
     if resume and not checkpoint:
         raise click.BadParameter('--resume needs --checkpoint DIR')
+    if durable and not checkpoint:
+        raise click.BadParameter('--durable needs --checkpoint DIR')
     if num_gpus > 1 and device == 'cpu':
         raise click.BadParameter('--num-gpus needs --device gpu')
     if num_gpus > 1 and checkpoint:
