@@ -701,19 +701,34 @@ def test_shapes_that_do_not_fit_are_told_as_in_one_process(worker):
         train(net)
 
 
-def test_a_script_that_trains_nothing_is_refused(worker, tmp_path,
-                                                 monkeypatch):
-    """A comment with train_ch3( in it is no training."""
-    script = tmp_path / 'nothing.py'
-    script.write_text('# train_ch3(net, train_iter, ...)\nran = True\n')
+@pytest.fixture
+def ends(worker, monkeypatch):
+    """How a script ends in `launch._run`, which would end this process."""
     ends = []
     monkeypatch.setattr(ending, 'end', ends.append)
     monkeypatch.setattr(signal, 'signal', lambda *args: None)
     monkeypatch.setattr(sys, 'path', [*sys.path])
     monkeypatch.setattr(sys, 'argv', sys.argv)
+    return ends
+
+
+def test_a_script_that_trains_nothing_is_refused(ends, tmp_path):
+    """A comment with train_ch3( in it is no training."""
+    script = tmp_path / 'nothing.py'
+    script.write_text('# train_ch3(net, train_iter, ...)\nran = True\n')
     launch._run([str(script)])
     assert str(ends[0]) == (f'{script} trains nothing that workers can '
                             'share: run it alone')
+
+
+def test_a_script_that_ends_with_the_book_is_closed(ends, tmp_path):
+    """With --book-only, too, it writes its history and its closing word."""
+    closed = []
+    ending.opened.callback(closed.append, 'history')
+    script = tmp_path / 'book.py'
+    script.write_text('import sys\nsys.exit()\n')
+    launch._run([str(script)])
+    assert closed == ['history'] and repr(ends) == '[SystemExit()]'
 
 
 def test_what_has_failed(monkeypatch):

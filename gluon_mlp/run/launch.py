@@ -255,14 +255,23 @@ def _run(command):
     workers = Workers()
     with experiment.use(workers=workers, epochs=workers.epochs):
         try:
-            runpy.run_path(command[0], run_name='__main__')
-            if not workers.epochs_shared:
-                raise ChapterError(f'{command[0]} trains nothing that '
-                                   'workers can share: run it alone')
+            _run_script(command[0], workers)
             opened.close()
         except BaseException as error:
             end(error)
         end(SystemExit())
+
+
+def _run_script(path, workers):
+    try:
+        runpy.run_path(path, run_name='__main__')
+    except SystemExit as error:
+        if error.code:
+            raise
+        return  # at the end of the book's listings
+    if not workers.epochs_shared:
+        raise ChapterError(f'{path} trains nothing that workers can share: '
+                           'run it alone')
 
 
 if __name__ == '__main__':
