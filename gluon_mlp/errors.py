@@ -2,7 +2,13 @@
 
 
 class ChapterError(Exception):
-    """Base of the errors that a script reports without a traceback."""
+    """Base of the errors that a script reports without a traceback.
+
+    Its arguments are the lines of its message.
+    """
+
+    def __str__(self):
+        return '\n'.join(map(str, self.args))
 
 
 class CheckpointError(ChapterError):

@@ -1,6 +1,7 @@
 """docs/source-map.md: what it names exists, and no row of it is empty."""
 import inspect
 import re
+from functools import cache
 from pkgutil import resolve_name
 
 import pytest
@@ -27,6 +28,7 @@ def below(heading, text, mark):
     return flat(found)
 
 
+@cache
 def source(name):
     """The text of what a map's code span names; raises if there is none."""
     if name.startswith('exercise '):

@@ -1,4 +1,5 @@
 """The textbook's formulas that `agreement` tests with."""
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -136,6 +137,7 @@ def holm(p_values):
     return adjusted.tolist()
 
 
+@cache  # thousands of times the same few
 def detectable_ratio(alpha, df, power):
     """The effect that a t-test finds with `power`, in standard errors.
 
@@ -151,5 +153,5 @@ def detectable_ratio(alpha, df, power):
     errors = (np.sqrt(stats.chi2.ppf(shares, df) / df)
               if np.isfinite(df) else np.ones(1))
     return optimize.brentq(
-        lambda effect: (stats.norm.cdf(effect - critical * errors).mean()
+        lambda effect: (special.ndtr(effect - critical * errors).mean()
                         - power), 0, 10 * critical + 10)

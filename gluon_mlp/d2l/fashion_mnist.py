@@ -161,9 +161,9 @@ def _fetch_alone(folder):
             return _fetch_from(bring, folder)
         except DataError as error:
             tried.append(f'  {what}: {error}')
-    raise DataError('\n'.join([
+    raise DataError(
         'Fashion-MNIST is nowhere to be had. Tried:', *tried,
-        f'Put these four files into {folder} by hand: {", ".join(FILES)}']))
+        f'Put these four files into {folder} by hand: {", ".join(FILES)}')
 
 
 def _fetch_from(bring, folder):

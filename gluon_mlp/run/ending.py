@@ -103,7 +103,8 @@ def tell(error):
         return error.exit_code
     if isinstance(error, (ChapterError, OSError)):
         if not isinstance(error, BrokenPipeError):  # `| head`
-            say(f'error: {error}')
+            lines = error.args if isinstance(error, ChapterError) else [error]
+            say('error: ' + '\n'.join(printable(str(x)) for x in lines))
     elif isinstance(error, SystemExit):
         say(error.code)
     elif isinstance(error, ModuleNotFoundError) and error.name:
