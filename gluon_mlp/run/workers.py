@@ -128,7 +128,8 @@ class Workers:
 
     def _rows(self):
         """The rows of the whole batch that this worker has."""
-        return onp.array_split(range(self._size), self.number)[self.rank]
+        rows = onp.arange(self._size)
+        return onp.array_split(rows, self.number)[self.rank]
 
     def _with_own_stream(self, batches):
         """`batches`, while this worker draws what no other draws.
