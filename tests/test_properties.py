@@ -99,8 +99,8 @@ def saved(updater, path):
     if isinstance(updater, gluon.Trainer):
         checkpoint._initialize(updater, [a.data().asnumpy() for a in
                                          updater._params], [2, 2])
-    state, history = checkpoint.Checkpoint(path, {'seed': 0, 'data': None},
-                                           []), []
+    state, history = checkpoint._begin(path, {'seed': 0, 'data': None},
+                                       False, False), []
     for epoch in state.epochs(2, history, updater):
         history.append((epoch, 0.5, 0.25))
     digest, _, data = path.read_bytes().partition(b'\n')
@@ -139,7 +139,7 @@ def test_a_damaged_checkpoint_is_refused_or_restored_as_it_is(
         before, history, updater = onp.random.get_state(), [], make()
         try:
             resumed = checkpoint._begin(path, {'seed': 0, 'data': None},
-                                        resume=True)
+                                        True, False)
             for _ in resumed.epochs(10 ** 6, history, updater):
                 break
         except CheckpointError as error:
@@ -266,7 +266,8 @@ def test_any_command_line_of_a_script(slug, monkeypatch, capsys,
     monkeypatch.setattr(options, '_begin', accept)
     module = importlib.import_module(f'gluon_mlp.{slug}')
     known = ['--seed', '--device', '--output', '--format', '--show',
-             '--book-only', '--checkpoint', '--resume', '--history', *(
+             '--book-only', '--checkpoint', '--resume', '--durable',
+             '--history', *(
                  '--' + name.replace('_', '-') for name in options.OWN
                  if hasattr(module, name))]
 
