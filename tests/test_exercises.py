@@ -12,6 +12,7 @@ from conftest import without_mxnets_log
 from gluon_mlp import experiment
 from gluon_mlp import kaggle_house_price as house
 from gluon_mlp.d2l import fashion_mnist
+from gluon_mlp.d2l.data import load_array
 from gluon_mlp.d2l.training import seed
 from gluon_mlp.environment import covariate_data
 from gluon_mlp.exercises import (
@@ -21,8 +22,11 @@ from gluon_mlp.exercises import (
     mlp_scratch,
     numerical_stability_and_init,
     stored,
+    underfit_overfit,
+    weight_decay,
 )
 from gluon_mlp.exercises.common import paired
+from gluon_mlp.underfit_overfit import least_squares, mean_loss
 from house_tables import find_real_tables, sha1, write_tables
 from matplotlib import pyplot as plt
 from mxnet import np
@@ -209,9 +213,9 @@ def test_only_a_sign_change_turns_a_relu_network(small):
 
 
 def test_exact_solution_is_that_of_the_normal_equations(small):
-    normal, w, gradient = run('4.4.1')
-    onp.testing.assert_allclose(normal, w, rtol=1e-9)
-    assert gradient < 1e-12
+    results = run('4.4.1')
+    onp.testing.assert_allclose(results['normal'], results['w'], rtol=1e-9)
+    assert results['gradient'] < 1e-12
 
 
 def test_degree_9_goes_through_10_points(small):
@@ -220,8 +224,8 @@ def test_degree_9_goes_through_10_points(small):
 
 
 def test_posterior_mode_is_the_penalized_minimum(small):
-    bayes, ridge = run('4.5.6')
-    onp.testing.assert_allclose(bayes, ridge, rtol=1e-9)
+    results = run('4.5.6')
+    onp.testing.assert_allclose(results['bayes'], results['ridge'], rtol=1e-9)
 
 
 def test_frobenius_norm_has_three_forms(small):
@@ -245,7 +249,7 @@ def test_halving_keeps_the_best_half_at_each_look():
 
 
 def test_gradients_of_the_l1_and_l2_penalties(small):
-    l1, l2 = run('4.5.3')
+    l1, l2 = run('4.5.3')['gradients']
     assert l1 == [-1, -1, 1, 1] and l2 == [-2, -0.5, 0.25, 3]
 
 
@@ -301,8 +305,49 @@ def test_a_diverged_setting_is_not_chosen(small, monkeypatch):
                   for lr in (1e30, 0.1))
     monkeypatch.setattr(mlp_scratch, '_draw_settings',
                         lambda n: [lost, good, lost])
-    rows = run('4.2.4')
-    assert math.isnan(rows[0][3]) and 'lr 0.1;' in rows[3][0]
+    results = run('4.2.4')
+    assert results['search'][0][4] == results['search'][2][4] == 0
+    assert results['chosen'] == results['search'][1]
+    assert results['chosen'][2:4] == (0.1, 32)
+
+
+def test_orthogonal_columns_are_learned_at_once():
+    """Gradient descent of 100 steps ends at the least squares' losses."""
+    seed(0)
+    X, y = underfit_overfit._data(200, 6)
+    A = underfit_overfit._columns(X)['orthogonal']
+    w = least_squares(X[:100], y[:100])
+    assert underfit_overfit._descend(A, y, quick=True) == pytest.approx(
+        (mean_loss(w, X[:100], y[:100]), mean_loss(w, X[100:], y[100:])))
+
+
+def test_decay_diverges_from_the_bound_on():
+    """A weight grows above it, and shrinks below: half a percent each."""
+    X = onp.random.default_rng(0).normal(size=(20, 200))
+    _, below, above = weight_decay._bound(X, 0, quick=False)
+    assert below < 1e-3 and above > 1e3
+
+
+def test_mirror_images_are_half_of_them():
+    seed(0)
+    X = np.random.uniform(size=(400, 1, 28, 28))
+    flipped, own = weight_decay._flipped(X).asnumpy(), X.asnumpy()
+    same = (flipped == own).all(axis=(1, 2, 3))
+    mirrored = (flipped == own[..., ::-1]).all(axis=(1, 2, 3))
+    assert (same ^ mirrored).all() and 150 < same.sum() < 250
+
+
+def test_networks_are_averaged_by_their_probabilities():
+    """Two of three classes' logits, and the loss of the mean by NumPy."""
+    X, y = onp.zeros((2, 3), 'float32'), onp.array([0, 2])
+    logits = onp.array([[3., 0, 0], [0, 5, 0]], 'float32'), onp.array(
+        [[0., 1, 0], [0, 0, 9]], 'float32')
+    nets = [lambda X, o=o: np.array(o) for o in logits]
+    acc, loss = weight_decay._score(nets, load_array((X, y), 2, False))
+    p = sum(onp.exp(o) / onp.exp(o).sum(axis=1, keepdims=True)
+            for o in logits) / 2
+    assert acc == 1.0
+    assert loss == pytest.approx(-onp.log(p[[0, 1], y]).mean(), rel=1e-5)
 
 
 @pytest.mark.parametrize('a, b, verdict', [

@@ -1,11 +1,22 @@
 """Answers to the exercises of 4.5."""
-import numpy as onp
-from mxnet import autograd, np, npx
+from functools import partial
 
+import numpy as onp
+from mxnet import autograd, gluon, init, np, npx
+from mxnet.gluon import nn
+
+from ..d2l import fashion_mnist
 from ..d2l.data import ArrayIter
 from ..d2l.plotting import plot, plt, save_figure
-from ..d2l.training import seed
+from ..d2l.training import (
+    evaluate_accuracy,
+    evaluate_loss,
+    seed,
+    train_epoch_ch3,
+)
 from ..weight_decay import (
+    batch_size,
+    decayed_step,
     l2_penalty,
     largest_lambd,
     load_data,
@@ -13,12 +24,13 @@ from ..weight_decay import (
     n_train,
     train,
 )
-from .common import draw_seeds, show_table
+from .common import draw_seeds, paired, plot_dots, show_table
 
 npx.set_np()
 
 LAMBDS = (0, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 NUM_INPUTS = 200
+LOSS = gluon.loss.SoftmaxCrossEntropyLoss()
 
 
 def _losses(lambd, data, number, num_epochs):
@@ -32,32 +44,51 @@ def _losses(lambd, data, number, num_epochs):
 def exercise_1(quick=False):
     """Training and test error against lambda
 
-    A larger lambda lets the weights fit the training data less, so the
-    training loss rises. The test loss falls by orders of magnitude, as the
-    random start decays: in the directions of which 20 examples say nothing,
-    180 of 200, only the penalty moves the weights. From about 30 on it is
-    flat, near the 200 * 0.01^2 / 2 = 0.01 of w = 0: so few examples tell so
-    little of the weights that it costs next to nothing to hold them below
-    their true 0.01. A step multiplies w by I - lr (lambd I + X'X / n). So
-    training diverges once lr (lambd + mu) exceeds 2, for the largest
-    eigenvalue mu of X'X / n. Here mu is about 16, and lambd may be 650, not
-    2 / lr = 667. Each lambda starts from the same weights; the losses exclude
-    the penalty.
+    TEXT
     """
-    data, (number,) = load_data(), draw_seeds(1)
-    rows = [(lambd, *_losses(lambd, data, number, 5 if quick else 100))
-            for lambd in (LAMBDS[::3] if quick else LAMBDS)]
-    show_table(['lambd', 'train loss', 'test loss'], rows)
-    best = min(rows, key=lambda row: row[2])
-    print(f'least test loss: at lambd = {best[0]}, '
-          f'{best[2] / rows[0][2]:.2g} of that without decay')
-    X = data[0].first(n_train)[0].asnumpy()
-    print(f'training diverges from lambd = {largest_lambd(X, lr):.3g} on')
-    lambds, *losses = zip(*rows)
-    plot(range(len(rows)), losses, 'lambd', 'loss', ['train', 'test'],
-         yscale='log').set_xticks(range(len(rows)), lambds)
+    lambds = LAMBDS[::3] if quick else LAMBDS
+    losses, bounds = {lambd: [] for lambd in lambds}, []
+    for number in draw_seeds(2 if quick else 5):
+        seed(number)
+        data = load_data()
+        bounds.append(_bound(data[0].first(n_train)[0].asnumpy(), number,
+                             quick))
+        for lambd in lambds:
+            losses[lambd].append(_losses(lambd, data, number + 1,
+                                         5 if quick else 100))
+    test = {lambd: onp.array(values)[:, 1]
+            for lambd, values in losses.items()}
+    best = min(test, key=lambda lambd: test[lambd].mean())
+    rows = [(lambd, *onp.mean(values, axis=0),
+             *paired(test[lambd], test[best]))
+            for lambd, values in losses.items()]
+    show_table(['lambd', 'train loss', 'test loss', 'above the least by',
+                '+-', ''], rows)
+    show_table(['2 / lr - mu', 'norm grows by: 0.5 % below', '0.5 % above'],
+               bounds)
+    xs, *curves = zip(*(row[:3] for row in rows))
+    plot(range(len(rows)), curves, 'lambd', 'loss', ['train', 'test'],
+         yscale='log').set_xticks(range(len(rows)), xs)
     save_figure('exercise_4_5_1')
-    return rows
+    return {'rows': rows, 'bounds': bounds}
+
+
+def _bound(X, number, quick):
+    """The bound of lambd, and by what w grows 0.5 % below and above it.
+
+    SGD takes the section's steps, on batches of 5, and all labels are 0.
+    """
+    bound, growth = largest_lambd(X, lr), []
+    for lambd in (0.995 * bound, 1.005 * bound):
+        rng = onp.random.RandomState(number)
+        w = start = rng.normal(size=X.shape[1])
+        for _ in range(25 if quick else 500):
+            for batch in rng.permutation(X).reshape(-1, batch_size,
+                                                    X.shape[1]):
+                w = decayed_step(w, batch.T @ (batch @ w) / batch_size, lr,
+                                 lambd)
+        growth.append(onp.linalg.norm(w) / onp.linalg.norm(start))
+    return bound, *growth
 
 
 def exercise_2(quick=False):
@@ -81,12 +112,20 @@ def exercise_2(quick=False):
         rows.append(_choose(train_iter, valid, test, number, num_epochs))
     show_table(['chosen', 'its test loss', 'best in hindsight',
                 'its test loss', 'test loss, no decay'], rows)
-    _, chosen, _, best, none = zip(*rows)
+    _, chosen, _, best, none = onp.transpose(rows)
+    ratios = [(name, *_mean(losses / best)) for name, losses in (
+        ('chosen', chosen), ('no decay', none))]
+    show_table(['test loss / best in hindsight', 'mean', '+-'], ratios)
     plot(range(1, repeats + 1), [none, chosen, best], 'data set', 'test loss',
          ['no decay', 'chosen', 'best in hindsight'], yscale='log',
          fmts=['o', 'x', '+']).set_xticks(range(1, repeats + 1))
     save_figure('exercise_4_5_2')
-    return rows
+    return {'rows': rows, 'ratios': ratios}
+
+
+def _mean(values):
+    """The mean and its standard error."""
+    return values.mean(), values.std(ddof=1) / len(values) ** 0.5
 
 
 def _choose(train_iter, valid, test, number, num_epochs):
@@ -121,14 +160,18 @@ def exercise_3(quick=False):
     show_table(['w', 'gradient of L1', 'gradient of L2'],
                list(zip(w.tolist(), *grads)))
     steps, shrink = onp.arange(81), 0.05  # shrink is eta lambd
-    plot(steps, [curve for start in (3, 0.5) for curve in (
+    curves = [curve for start in (3, 0.5) for curve in (
         onp.maximum(start - shrink * steps, 0),
-        start * (1 - shrink) ** steps)],
+        start * (1 - shrink) ** steps)]
+    left = [curve[-1] for curve in curves]
+    show_table(['from', 'by L1', 'by L2'], [(3, *left[:2]), (0.5, *left[2:])],
+               f'w after {steps[-1]} steps of the penalty alone')
+    plot(steps, curves,
          'steps of the penalty alone', 'w', [
              f'{name} from {start}' for start in (3, 0.5)
              for name in ('L1', 'L2')])
     save_figure('exercise_4_5_3')
-    return grads
+    return {'gradients': grads, 'left': left}
 
 
 def exercise_4(quick=False):
@@ -155,16 +198,110 @@ def exercise_5(quick=False):
     (convolution); averaging several models. More data, measured in the same
     problem with lambd = 0:
     """
-    number, = draw_seeds(1)
-    rows = [(n, *_losses(0, load_data(n), number, 2 if quick else 50))
-            for n in ((20, 100) if quick else (20, 100, 500, 2000))]
-    show_table(['examples', 'train loss', 'test loss'], rows,
-               'the same number of epochs, so more steps with more data')
-    plot([row[0] for row in rows], [[row[i] for row in rows] for i in (1, 2)],
-         'training examples', 'loss', ['train', 'test'], xscale='log',
-         yscale='log')
+    num_epochs = 2 if quick else 100
+    results = {name: [] for name in WAYS}
+    for number in draw_seeds(2 if quick else 5):
+        for name, way in WAYS.items():
+            results[name].append(way(_few(quick), number, num_epochs))
+    accs, losses = ({name: onp.array(values)[:, i]
+                     for name, values in results.items()} for i in (0, 1))
+    rows = [(name, accs[name].mean(), *paired(accs[name], accs['none']),
+             losses[name].mean(), *paired(losses[name], losses['none']))
+            for name in results]
+    show_table(['', 'test acc', '- none', '+-', '', 'test loss', '- none',
+                '+-', ''], rows)
+    plot_dots(list(results), [[row[1] for row in rows]], 'test acc')
     save_figure('exercise_4_5_5')
     return rows
+
+
+def _few(quick):
+    """1,000 images to train on, as arrays, and the test images."""
+    data = fashion_mnist.load()
+    n, m = (200, 300) if quick else (1000, 10000)
+    return ([data.train_images[:n], data.train_labels[:n]],
+            ArrayIter([data.test_images[:m], data.test_labels[:m]], 1000,
+                      shuffle=False))
+
+
+def _network(number, dropout=0):
+    """784-256-10 with dropout on the hidden units, from this seed."""
+    seed(number)
+    net = nn.HybridSequential()
+    net.add(nn.Dense(256, activation='relu'), nn.Dropout(dropout),
+            nn.Dense(10))
+    net.initialize(init.Xavier())
+    net.hybridize()
+    return net
+
+
+def _fit(net, arrays, num_epochs, change=lambda X: X, each=lambda: None):
+    """Train by SGD on images that `change` has changed, anew each epoch.
+
+    Calls `each()` after each epoch.
+    """
+    train_iter = ArrayIter(arrays, 50, shuffle=True)
+    trainer = gluon.Trainer(net.collect_params(), 'sgd',
+                            {'learning_rate': 0.1})
+    for _ in range(num_epochs):
+        train_epoch_ch3(net, [(change(X), y) for X, y in train_iter], LOSS,
+                        trainer)
+        each()
+
+
+def _score(nets, test_iter):
+    """Accuracy and mean loss of the networks' mean probabilities."""
+    def log_mean(X):
+        return np.log(sum(npx.softmax(net(X)) for net in nets) / len(nets))
+    return (evaluate_accuracy(log_mean, test_iter),
+            evaluate_loss(log_mean, test_iter, LOSS))
+
+
+def _plain(data, number, num_epochs, dropout=0, **how):
+    arrays, test_iter = data
+    net = _network(number, dropout)
+    _fit(net, arrays, num_epochs, **how)
+    return _score([net], test_iter)
+
+
+def _stopped(data, number, num_epochs):
+    """Of all epochs the one of the least loss on a fifth of the images."""
+    arrays, test_iter = data
+    n = len(arrays[0]) // 5
+    valid_iter = ArrayIter([a[:n] for a in arrays], n, shuffle=False)
+    net, found = _network(number), []
+
+    def each():
+        loss = evaluate_loss(net, valid_iter, LOSS)
+        if not found or loss < found[-1][0]:
+            found.append((loss, _score([net], test_iter)))
+    _fit(net, [a[n:] for a in arrays], num_epochs, each=each)
+    return found[-1][1]
+
+
+def _ensemble(data, number, num_epochs):
+    arrays, test_iter = data
+    nets = [_network(number + i) for i in range(5)]
+    for net in nets:
+        _fit(net, arrays, num_epochs)
+    return _score(nets, test_iter)
+
+
+def _noisy(X):
+    return X + np.random.normal(scale=0.2, size=X.shape)
+
+
+def _flipped(X):
+    """Each image or its mirror image."""
+    flip = np.random.uniform(size=(len(X), 1, 1, 1)) < 0.5
+    return np.where(flip, X[..., ::-1], X)
+
+
+WAYS = {'none': _plain, 'early stopping': _stopped,
+        'noise on the images': partial(_plain, change=_noisy),
+        'mirror images': partial(_plain, change=_flipped),
+        'dropout 0.5': partial(_plain, dropout=0.5),
+        '5 networks, averaged': _ensemble}
 
 
 def exercise_6(quick=False):
@@ -186,8 +323,10 @@ def exercise_6(quick=False):
     lambd = s ** 2 / (n * tau ** 2)
     ridge = onp.linalg.solve(X.T @ X / n + lambd * onp.eye(d), X.T @ y / n)
     show_table(['posterior mode', 'penalized loss'], list(zip(bayes, ridge)))
+    difference = abs(bayes - ridge).max()
+    print(f'largest difference: {difference:.1e}')
     w = onp.linspace(-3, 3, 121)
     plot(w, [w ** 2 / 2, abs(w), 0 * w], 'w', '-log P(w) + constant',
          ['normal: L2', 'Laplace: L1', 'flat: none'])
     save_figure('exercise_4_5_6')
-    return bayes, ridge
+    return {'bayes': bayes, 'ridge': ridge, 'difference': difference}
