@@ -63,7 +63,7 @@ def exercise_3(quick=False):
     return _compare('weights', {
         name: {'how': kinds[name]} for name in list(kinds)[:2 if quick
                                                            else None]},
-        'normal 0.01', quick, 'exercise_4_3_3', lrs=(0.01, 0.1, 0.3, 1.0))
+        'normal 0.01', quick, 'exercise_4_3_3', lrs=(0.01, 0.1, 0.5))
 
 
 def _he():

@@ -45,7 +45,7 @@ def exercise_2(quick=False):
     settings = {f'{depth}, {name}': {'hiddens': (256,) * depth,
                                      'scale': scale}
                 for name, scale in (('0.01', 0.01), ('He', None))
-                for depth in ((1, 2) if quick else (1, 2, 3))}
+                for depth in (1, 2)}
     runs = _sweep(settings, quick)
     results = _show('layers, scale', runs, '1, 0.01')
     rows = results['rows']
@@ -79,7 +79,7 @@ def exercise_3(quick=False):
 
     TEXT
     """
-    lrs = (0.01, 0.1) if quick else (0.01, 0.03, 0.1, 0.3, 1.0)
+    lrs = (0.01, 0.1) if quick else (0.01, 0.1, 0.3, 1.0)
     results = _show('lr', _sweep({lr: {'lr': lr} for lr in lrs}, quick), 0.1)
     _plot('lr', results['rows'], 'exercise_4_2_3')
     return results
@@ -90,7 +90,7 @@ def exercise_4(quick=False):
 
     TEXT
     """
-    n, num_epochs = (2, 2) if quick else (8, 12)
+    n, num_epochs = (2, 2) if quick else (6, 12)
     settings = _draw_settings(n)
     curves = _curves(settings, num_epochs, quick, share=1)
     best = curves.argmax(axis=1)  # of each, at its best epoch
@@ -137,7 +137,7 @@ def exercise_5(quick=False):
     TEXT
     """
     batch_sizes, lrs, num_epochs = ((64, 256), (0.1, 0.3), 1) if quick else (
-        (32, 256, 1024), (0.03, 0.1, 0.3, 1.0), 6)
+        (32, 256, 1024), (0.03, 0.1, 0.3, 1.0), 4)
     rows = []
     for batch_size in batch_sizes:
         runs = _sweep({lr: {'lr': lr, 'batch_size': batch_size}
@@ -158,7 +158,7 @@ def exercise_6(quick=False):
 
     TEXT
     """
-    n, num_epochs = (8, 8) if quick else (16, 8)
+    n, num_epochs = (8, 8) if quick else (12, 8)
     curves = _curves(_draw_settings(n), num_epochs, quick)
     chosen = {'halving, 20 epochs': [], 'random, 24 epochs': [],
               'random, 16 epochs': []}
