@@ -77,13 +77,14 @@ def legend_beside(axes, legend):
     axes.legend(legend, loc='center left', bbox_to_anchor=(1, 0.5))
 
 
-def load_data(batch_size=256, quick=False):
+def load_data(batch_size=256, quick=False, share=1):
     """Iterators of Fashion-MNIST's training and test images.
 
-    With `quick` they have only the first 2,000 and 1,000 images.
+    Only one in `share` is trained on, the first ones. With `quick` they have
+    the first 2,000 and 1,000 images.
     """
     data = fashion_mnist.load()
-    m, n = (2000, 1000) if quick else (None, None)
+    m, n = (2000, 1000) if quick else (60000 // share, None)
     return (ArrayIter([data.train_images[:m], data.train_labels[:m]],
                       batch_size, shuffle=True),
             ArrayIter([data.test_images[:n], data.test_labels[:n]],

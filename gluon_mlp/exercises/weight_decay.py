@@ -44,11 +44,31 @@ def _losses(lambd, data, number, num_epochs):
 def exercise_1(quick=False):
     """Training and test error against lambda
 
-    TEXT
+    A larger lambda lets the weights fit the training data less, so the
+    training loss rises. The test loss falls by orders of magnitude, as the
+    random start decays: in the directions of which 20 examples say nothing,
+    `180` of `200`, only the penalty moves the weights. It ends near `200 *
+    0.01^2 / 2 = 0.01`, the loss of w = 0: so few examples tell so little of
+    the weights that it costs nothing to hold them below their true `0.01`.
+
+    Lambda has an upper bound. A step multiplies w by I - lr (lambd I + X'X /
+    n), so training diverges once lr (lambd + mu) exceeds 2, for the largest
+    eigenvalue mu of X'X / n: here beyond about 650, which is less than `2 /
+    lr = 667`.
+
+    Measured: three data sets, each lambda from the same weights; the losses
+    leave out the penalty. From lambda 0 to 300 the training loss rises from
+    3.9e-6 to 0.0122, and the test loss falls from 82.0 to 0.00999. It is
+    0.108 at 3, the section's, which is 0.098 ± 0.015 above that at 300, and
+    0.0209 at 10. From 10 on all is a tie with 300: 30 is 0.0015 ± 0.0010
+    above it, 100 is 0.0001 ± 0.0002. The bounds
+    are 650.4, 650.3 and 651.3: `0.5` % below them SGD on batches of 5 takes
+    a random w to 3.7e-12 of its norm or less in `500` epochs, and `0.5` %
+    above them to 1.8e5 times its norm or more.
     """
     lambds = LAMBDS[::3] if quick else LAMBDS
     losses, bounds = {lambd: [] for lambd in lambds}, []
-    for number in draw_seeds(2 if quick else 5):
+    for number in draw_seeds(2 if quick else 3):
         seed(number)
         data = load_data()
         bounds.append(_bound(data[0].first(n_train)[0].asnumpy(), number,
@@ -205,9 +225,9 @@ def exercise_5(quick=False):
     (convolution); averaging several models. More data, measured in the same
     problem with lambd = 0:
     """
-    num_epochs = 2 if quick else 100
+    num_epochs = 2 if quick else 60
     results = {name: [] for name in WAYS}
-    for number in draw_seeds(2 if quick else 5):
+    for number in draw_seeds(2 if quick else 3):
         for name, way in WAYS.items():
             results[name].append(way(_few(quick), number, num_epochs))
     accs, losses = ({name: onp.array(values)[:, i]
@@ -247,9 +267,9 @@ def _fit(net, arrays, num_epochs, change=lambda X: X, each=lambda: None):
 
     Calls `each()` after each epoch.
     """
-    train_iter = ArrayIter(arrays, 50, shuffle=True)
+    train_iter = ArrayIter(arrays, 100, shuffle=True)
     trainer = gluon.Trainer(net.collect_params(), 'sgd',
-                            {'learning_rate': 0.1})
+                            {'learning_rate': 0.2})
     for _ in range(num_epochs):
         train_epoch_ch3(net, [(change(X), y) for X, y in train_iter], LOSS,
                         trainer)
