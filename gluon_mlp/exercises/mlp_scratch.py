@@ -1,7 +1,9 @@
 """Answers to the exercises of 4.2.
 
 Settings are chosen on a validation set, a sixth of the training images. The
-test images judge only what was chosen.
+test images judge only what was chosen. In the sweeps the learning rate falls
+to 0: at a constant one an accuracy jumps from epoch to epoch by more than
+settings differ.
 """
 import math
 
@@ -10,7 +12,7 @@ from mxnet import np, npx
 from tqdm import tqdm
 
 from ..d2l.plotting import plot, save_figure
-from ..d2l.training import Updater, seed
+from ..d2l.training import seed, sgd
 from ..errors import NonFiniteLossError
 from ..mlp import forward, relu
 from .common import (
@@ -137,7 +139,7 @@ def exercise_5(quick=False):
     TEXT
     """
     batch_sizes, lrs, num_epochs = ((64, 256), (0.1, 0.3), 1) if quick else (
-        (32, 256, 1024), (0.03, 0.1, 0.3, 1.0), 4)
+        (32, 256, 1024), (0.03, 0.1, 0.3, 1.0), 3)
     rows = []
     for batch_size in batch_sizes:
         runs = _sweep({lr: {'lr': lr, 'batch_size': batch_size}
@@ -216,12 +218,12 @@ def _data(batch_size, quick, share=2):
     return *hold_out(train_iter), test_iter
 
 
-def _sweep(settings, quick, num_epochs=10, share=2):
+def _sweep(settings, quick, num_epochs=5, share=2):
     """Train each setting from the same seeds, three of them.
 
-    Returns for each an array (seeds, 3) of train loss, train accuracy and
-    validation accuracy: means over the last three epochs, as an accuracy
-    jumps from one to the next. NaN: it diverged.
+    The learning rate falls to 0. Returns for each setting an array (seeds,
+    3) of the last train loss, train accuracy and validation accuracy; NaN:
+    it diverged.
     """
     numbers, runs = draw_seeds(2 if quick else 3), {}
     for name, setting in tqdm(settings.items(), leave=False, disable=None):
@@ -231,9 +233,9 @@ def _sweep(settings, quick, num_epochs=10, share=2):
         for run, number in zip(runs[name], numbers):
             seed(number)
             history = _fit(train_iter, valid_iter,
-                           1 if quick else num_epochs, **setting)
+                           1 if quick else num_epochs, falls=True, **setting)
             if history:
-                run[:] = onp.mean(history[-3:], axis=0)
+                run[:] = history[-1]
     return runs
 
 
@@ -245,10 +247,11 @@ def _draw_layer(num_inputs, num_outputs, scale):
 
 
 def _fit(train_iter, valid_iter, num_epochs, hiddens=(256,), lr=0.1,
-         scale=0.01, batch_size=256):
+         scale=0.01, batch_size=256, falls=False):
     """Train 784-hiddens-10 by hand; the history, or None: it diverged.
 
-    `batch_size` is the iterators' own.
+    `batch_size` is the iterators' own. If the learning rate `falls`, it does
+    so linearly, to 0.
     """
     sizes = [784, *hiddens, 10]
     layers = [_draw_layer(d, q, scale) for d, q in zip(sizes, sizes[1:])]
@@ -259,9 +262,14 @@ def _fit(train_iter, valid_iter, num_epochs, hiddens=(256,), lr=0.1,
     def net(X):
         return forward(X.reshape(-1, 784), layers, relu)
 
+    steps = num_epochs * len(train_iter)
+    left = iter(range(steps, 0, -1))
+
+    def updater(batch_size):
+        sgd(params, lr * next(left) / steps if falls else lr, batch_size)
+
     try:
-        return train_quietly(net, train_iter, valid_iter, num_epochs,
-                             Updater(params, lr))
+        return train_quietly(net, train_iter, valid_iter, num_epochs, updater)
     except NonFiniteLossError:
         return None
 
