@@ -343,10 +343,11 @@ def test_networks_are_averaged_by_their_probabilities():
     logits = onp.array([[3., 0, 0], [0, 5, 0]], 'float32'), onp.array(
         [[0., 1, 0], [0, 0, 9]], 'float32')
     nets = [lambda X, o=o: np.array(o) for o in logits]
-    acc, loss = weight_decay._score(nets, load_array((X, y), 2, False))
+    acc, loss, train_loss = weight_decay._score(
+        nets, (X, y), load_array((X, y), 2, False))
     p = sum(onp.exp(o) / onp.exp(o).sum(axis=1, keepdims=True)
             for o in logits) / 2
-    assert acc == 1.0
+    assert acc == 1.0 and train_loss == loss
     assert loss == pytest.approx(-onp.log(p[[0, 1], y]).mean(), rel=1e-5)
 
 

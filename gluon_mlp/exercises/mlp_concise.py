@@ -33,17 +33,17 @@ def exercise_1(quick=False):
     Each depth has its own best learning rate, so depths are compared at that
     one, not at a common one. A deeper network bears less: two and three
     layers diverge at a rate at which none and one still train. In a short
-    training each further layer pays, a little less than the one before; three
-    layers win. The weights have variance 2 / inputs, which keeps the scale of
-    ReLU's signals from layer to layer; with weights of scale `0.01` a second
-    layer harms instead (exercise 4.2.2).
+    training each further layer pays, and three layers win. The weights have
+    variance 2 / inputs, which keeps the scale of ReLU's signals from layer to
+    layer; with weights of scale `0.01` a second layer harms instead (exercise
+    4.2.2).
 
     Measured: 0 to 3 hidden layers of `256` units, on half of the images for 5
     epochs. One run for each of the rates `0.1`, `0.3` and 1 chooses 1 without
     a hidden layer and 0.3 with any; three other seeds give valid accuracies
     of 0.8458, 0.8507, 0.8574 and 0.8618. Against one layer, none is less by
-    0.0049 ± 0.0004, two are more by 0.0067 ± 0.0003, and three by 0.0111 ±
-    0.0010. Three beat two by 0.0044 ± 0.0009. A rate beyond 1 was not tried
+    0.0049 +- 0.0004, two are more by 0.0067 +- 0.0003, and three by 0.0111 +-
+    0.0010. Three beat two by 0.0044 +- 0.0009. A rate beyond 1 was not tried
     for the model without a hidden layer.
     """
     depths = (1, 2) if quick else (0, 1, 2, 3)
@@ -78,9 +78,9 @@ def exercise_3(quick=False):
     Measured: 5 epochs on half of the images; one run for each of the rates
     `0.01`, `0.1` and `0.5` chooses the rate, and three other seeds measure
     it. Variance 2 / inputs has the best valid accuracy, 0.8546, in a tie with
-    uniform `0.07` (less by 0.0015 ± 0.0016) and Xavier (less by 0.0024 ±
-    0.0025). It is ahead of the book's normal `0.01`, 0.8469, by 0.0077 ±
-    0.0013; Xavier's lead of 0.0053 ± 0.0015 over the book's is a tie. Normal
+    uniform `0.07` (less by 0.0015 +- 0.0016) and Xavier (less by 0.0024 +-
+    0.0025). It is ahead of the book's normal `0.01`, 0.8469, by 0.0077 +-
+    0.0013; Xavier's lead of 0.0053 +- 0.0015 over the book's is a tie. Normal
     1 reaches 0.753, constant `0.01` 0.124 and zero 0.103, which is guessing.
     The four good ones chose 0.5, the largest rate tried.
     """

@@ -139,11 +139,12 @@ def exercise_5(quick=False):
     TEXT
     """
     batch_sizes, lrs, num_epochs = ((64, 256), (0.1, 0.3), 1) if quick else (
-        (32, 256, 1024), (0.03, 0.1, 0.3, 1.0), 3)
+        (32, 128, 512), (0.03, 0.1, 0.3, 1.0), 3)
     rows = []
     for batch_size in batch_sizes:
-        runs = _sweep({lr: {'lr': lr, 'batch_size': batch_size}
-                       for lr in lrs}, quick, num_epochs, share=6)
+        runs = _sweep({lr: {'lr': lr, 'batch_size': batch_size,
+                            'scale': None} for lr in lrs}, quick, num_epochs,
+                      share=3)
         rows.append(judge(f'batch {batch_size}, lr', {
             lr: run[:, 2] for lr, run in runs.items()}, 0.1))
     show_table(['hyperparameters', 'settings, 4 values each'],

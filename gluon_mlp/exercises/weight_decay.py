@@ -28,7 +28,7 @@ from .common import draw_seeds, paired, plot_dots, show_table
 
 npx.set_np()
 
-LAMBDS = (0, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
+LAMBDS = 0, 0.1, 0.3, 1, 3, 10, 30, 100, 300
 NUM_INPUTS = 200
 LOSS = gluon.loss.SoftmaxCrossEntropyLoss()
 
@@ -59,12 +59,12 @@ def exercise_1(quick=False):
     Measured: three data sets, each lambda from the same weights; the losses
     leave out the penalty. From lambda 0 to 300 the training loss rises from
     3.9e-6 to 0.0122, and the test loss falls from 82.0 to 0.00999. It is
-    0.108 at 3, the section's, which is 0.098 ± 0.015 above that at 300, and
-    0.0209 at 10. From 10 on all is a tie with 300: 30 is 0.0015 ± 0.0010
-    above it, 100 is 0.0001 ± 0.0002. The bounds
-    are 650.4, 650.3 and 651.3: `0.5` % below them SGD on batches of 5 takes
-    a random w to 3.7e-12 of its norm or less in `500` epochs, and `0.5` %
-    above them to 1.8e5 times its norm or more.
+    0.108 at 3, the section's, which is 0.098 +- 0.015 above that at 300, and
+    0.0209 at 10. From 10 on all is a tie with 300: 30 is 0.0015 +- 0.0010
+    above it, 100 is 0.0001 +- 0.0002. The bounds are 650.4, 650.3 and 651.3:
+    `0.5` % below them SGD on batches of 5 takes a random w to 3.7e-12 of its
+    norm or less in `500` epochs, and `0.5` % above them to 1.8e5 times its
+    norm or more.
     """
     lambds = LAMBDS[::3] if quick else LAMBDS
     losses, bounds = {lambd: [] for lambd in lambds}, []
@@ -114,13 +114,16 @@ def _bound(X, number, quick):
 def exercise_2(quick=False):
     """Lambda chosen on a validation set
 
-    The chosen value is the best for that validation set, a random sample,
-    not for all data. It need not be the optimum, and near it that hardly
-    matters, as the error is flat at its minimum: the table shows, for five
-    data sets and validation sets of 20, what is chosen and how much test loss
-    that costs against the best lambda in hindsight. It is a few percent at
-    most, though the two differ by up to three times; no decay costs ten
-    thousand times as much. The order of magnitude is what matters.
+    The chosen value is the best for that validation set, a random sample, not
+    for all data. It need not be the optimum, and near it that hardly matters,
+    as the error is flat at its minimum. The order of magnitude is what
+    matters: without decay the error is thousands of times as large.
+
+    Measured: five data sets, validation sets of 20, and lambda of 0, `0.3`,
+    3, 30 or `300`. The chosen one is the best for the test data, in
+    hindsight, in three of five, and else ten times larger or smaller. It
+    costs little: its test loss is 1.006 +- 0.005 times that of the best. No
+    decay costs 9,857 +- 1,253 times as much.
     """
     repeats, num_epochs = (2, 5) if quick else (5, 100)
     rows = []
@@ -150,11 +153,12 @@ def _mean(values):
 
 def _choose(train_iter, valid, test, number, num_epochs):
     held_out = [ArrayIter(part, 20, shuffle=False) for part in (valid, test)]
+    lambds = LAMBDS[::2]
     valid_losses, test_losses = (
         [_losses(lambd, (train_iter, part), number, num_epochs)[1]
-         for lambd in LAMBDS] for part in held_out)
+         for lambd in lambds] for part in held_out)
     chosen, best = onp.argmin(valid_losses), onp.argmin(test_losses)
-    return (LAMBDS[chosen], test_losses[chosen], LAMBDS[best],
+    return (lambds[chosen], test_losses[chosen], lambds[best],
             test_losses[best], test_losses[0])
 
 
@@ -219,33 +223,49 @@ def exercise_4(quick=False):
 def exercise_5(quick=False):
     """Other ways against overfitting
 
-    More data, or variations of what there is (augmentation); a smaller model
-    or fewer features; stopping early, by the validation loss; noise on the
-    inputs or the hidden units (dropout, 4.6); an L1 penalty; sharing weights
-    (convolution); averaging several models. More data, measured in the same
-    problem with lambd = 0:
+    Apart from decay, more data and a smaller model: stop early, by the loss
+    on held-out data; put noise on the inputs, or on the hidden units
+    (dropout, section 4.6); vary the data by what leaves the label as it is
+    (augmentation); average several models; share weights (convolution);
+    penalize in another way, such as L1. All keep a network from relying on
+    what only its sample has. None is free: a way helps where its assumption
+    holds and what it costs is little.
+
+    Measured: an MLP of `256` hidden units on `200` images, which it learns by
+    heart: a train loss of 0.015, a test loss of 0.913 and a test accuracy of
+    0.746. Three seeds, `60` epochs at a rate that falls to 0. Dropout of
+    `0.5` brings the loss down by 0.046 +- 0.010, but not the accuracy (a
+    tie). Stopping early, by a fifth of the images, costs what these would
+    have taught: the accuracy is less by 0.034 +- 0.005. Its control, which
+    trains on the same four fifths to the end, has a test loss above by 0.056
+    +- 0.011, and stopping takes that back, to a tie with none. Noise of scale
+    `0.2` (loss above by 0.016 +- 0.004) and the mean of three networks (less
+    by 0.014 +- 0.006) are ties. Mirror images harm the loss by 0.020 +-
+    0.001: shoes all point one way here, so that the assumption does not hold.
     """
     num_epochs = 2 if quick else 60
     results = {name: [] for name in WAYS}
-    for number in draw_seeds(2 if quick else 4):
+    for number in draw_seeds(2 if quick else 3):
         for name, way in WAYS.items():
             results[name].append(way(_few(quick), number, num_epochs))
-    accs, losses = ({name: onp.array(values)[:, i]
-                     for name, values in results.items()} for i in (0, 1))
-    rows = [(name, accs[name].mean(), *paired(accs[name], accs['none']),
-             losses[name].mean(), *paired(losses[name], losses['none']))
-            for name in results]
-    show_table(['', 'test acc', '- none', '+-', '', 'test loss', '- none',
-                '+-', ''], rows)
-    plot_dots(list(results), [[row[1] for row in rows]], 'test acc')
+    accs, losses, train_losses = (
+        {name: onp.array(values)[:, i] for name, values in results.items()}
+        for i in range(3))
+    rows = [(name, train_losses[name].mean(), accs[name].mean(),
+             *paired(accs[name], accs['none']), losses[name].mean(),
+             *paired(losses[name], losses['none'])) for name in results]
+    for what, part in ('test acc', slice(2, 6)), ('test loss', slice(6, 10)):
+        show_table(['', 'train loss', what, '- none', '+-', ''],
+                   [(*row[:2], *row[part]) for row in rows])
+    plot_dots(list(results), [[row[2] for row in rows]], 'test acc')
     save_figure('exercise_4_5_5')
     return rows
 
 
 def _few(quick):
-    """1,000 images to train on, as arrays, and the test images."""
+    """200 images to train on, as arrays, and the test images."""
     data = fashion_mnist.load()
-    n, m = (200, 300) if quick else (1000, 10000)
+    n, m = (100, 300) if quick else (200, 10000)
     return ([data.train_images[:n], data.train_labels[:n]],
             ArrayIter([data.test_images[:m], data.test_labels[:m]], 1000,
                       shuffle=False))
@@ -267,7 +287,7 @@ def _fit(net, arrays, num_epochs, change=lambda X: X, each=lambda: None):
 
     The learning rate falls to 0. Calls `each()` after each epoch.
     """
-    train_iter = ArrayIter(arrays, 100, shuffle=True)
+    train_iter = ArrayIter(arrays, 20, shuffle=True)
     trainer = gluon.Trainer(net.collect_params(), 'sgd', {
         'lr_scheduler': lr_scheduler.PolyScheduler(
             num_epochs * len(train_iter), 0.3, pwr=1)})
@@ -277,19 +297,21 @@ def _fit(net, arrays, num_epochs, change=lambda X: X, each=lambda: None):
         each()
 
 
-def _score(nets, test_iter):
-    """Accuracy and mean loss of the networks' mean probabilities."""
+def _score(nets, arrays, test_iter):
+    """Test accuracy, and test and train loss, of mean probabilities."""
     def log_mean(X):
         return np.log(sum(npx.softmax(net(X)) for net in nets) / len(nets))
+    train_iter = ArrayIter(arrays, len(arrays[0]), shuffle=False)
     return (evaluate_accuracy(log_mean, test_iter),
-            evaluate_loss(log_mean, test_iter, LOSS))
+            evaluate_loss(log_mean, test_iter, LOSS),
+            evaluate_loss(log_mean, train_iter, LOSS))
 
 
 def _plain(data, number, num_epochs, dropout=0, **how):
     arrays, test_iter = data
     net = _network(number, dropout)
     _fit(net, arrays, num_epochs, **how)
-    return _score([net], test_iter)
+    return _score([net], arrays, test_iter)
 
 
 def _stopped(data, number, num_epochs):
@@ -302,9 +324,15 @@ def _stopped(data, number, num_epochs):
     def each():
         loss = evaluate_loss(net, valid_iter, LOSS)
         if not found or loss < found[-1][0]:
-            found.append((loss, _score([net], test_iter)))
+            found.append((loss, _score([net], arrays, test_iter)))
     _fit(net, [a[n:] for a in arrays], num_epochs, each=each)
     return found[-1][1]
+
+
+def _fewer(data, *args):
+    """The control of `_stopped`: the images that it trains on, to the end."""
+    arrays, test_iter = data
+    return _plain(([a[len(a) // 5:] for a in arrays], test_iter), *args)
 
 
 def _ensemble(data, number, num_epochs):
@@ -312,7 +340,7 @@ def _ensemble(data, number, num_epochs):
     nets = [_network(number + i) for i in range(3)]
     for net in nets:
         _fit(net, arrays, num_epochs)
-    return _score(nets, test_iter)
+    return _score(nets, arrays, test_iter)
 
 
 def _noisy(X):
@@ -325,11 +353,11 @@ def _flipped(X):
     return np.where(flip, X[..., ::-1], X)
 
 
-WAYS = {'none': _plain, 'early stopping': _stopped,
-        'noisy images': partial(_plain, change=_noisy),
-        'mirror images': partial(_plain, change=_flipped),
-        'dropout 0.5': partial(_plain, dropout=0.5),
-        '3 networks averaged': _ensemble}
+WAYS = {'none': _plain, 'four fifths': _fewer, 'stopped': _stopped,
+        'noisy': partial(_plain, change=_noisy),
+        'mirrored': partial(_plain, change=_flipped),
+        'dropout': partial(_plain, dropout=0.5),
+        '3 nets': _ensemble}
 
 
 def exercise_6(quick=False):
