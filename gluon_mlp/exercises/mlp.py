@@ -161,24 +161,29 @@ def exercise_4(quick=False):
     trainer = gluon.Trainer(net.collect_params(), 'sgd',
                             {'learning_rate': 0.1})
     train_quietly(net, train_iter, test_iter, 1 if quick else 5, trainer)
+    rows = _test(net, train_iter, test_iter)
+    show_table(['test batches of', 'test acc'], rows)
+    plot([1, 4, 16, 64, 256], [acc for _, acc in rows[4::-1]],
+         'examples in a test batch', 'test acc', ylim=[0, 1], xscale='log')
+    save_figure('exercise_4_1_4')
+    return dict(rows)
+
+
+def _test(net, train_iter, test_iter):
+    """Rows of the test batches' kind and the accuracy in them."""
     X, y = test_iter.arrays
     rows = [(f'{batch_size}, any classes', evaluate_accuracy(
         net, ArrayIter([X, y], batch_size, shuffle=False)))
         for batch_size in (256, 64, 16, 4, 1)]
     by_class = [ArrayIter([X[y == i], y[y == i]], 256, shuffle=False)
                 for i in range(10)]
-    plot_rows = rows[::-1]
     rows.append(('256, all of one class', sum(
         evaluate_accuracy(net, part) * part.num_examples
         for part in by_class) / len(y)))
     mean, std = _mean_and_std(net[0](train_iter.arrays[0]))
     rows.append(('any, mean and std kept from training', evaluate_accuracy(
         lambda X: net[2](npx.relu((net[0](X) - mean) / std)), test_iter)))
-    show_table(['test batches of', 'test acc'], rows)
-    plot([1, 4, 16, 64, 256], [acc for _, acc in plot_rows],
-         'examples in a test batch', 'test acc', ylim=[0, 1], xscale='log')
-    save_figure('exercise_4_1_4')
-    return dict(rows)
+    return rows
 
 
 def _relu_of_standardized(X):

@@ -106,7 +106,7 @@ def _compare(what, settings, usual, quick, figure, lrs=(0.1, 0.3, 1.0)):
     the setting at it. Returns the rows of all tables.
     """
     first, *seeds = draw_seeds(3 if quick else 4)
-    num_epochs, lrs = (1, lrs[:2]) if quick else (5, lrs)
+    lrs, num_epochs = (lrs[:2], 1) if quick else (lrs, 5)
     data = hold_out(load_data(quick=quick, share=2)[0])
     search, rows, scores = [], [], {}
     for name, setting in tqdm(settings.items(), leave=False, disable=None):

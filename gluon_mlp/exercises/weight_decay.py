@@ -79,11 +79,10 @@ def exercise_1(quick=False):
     test = {lambd: onp.array(values)[:, 1]
             for lambd, values in losses.items()}
     best = min(test, key=lambda lambd: test[lambd].mean())
-    rows = [(lambd, *onp.mean(values, axis=0),
-             *paired(test[lambd], test[best]))
-            for lambd, values in losses.items()]
-    show_table(['lambd', 'train loss', 'test loss', 'above the least by',
-                '+-', ''], rows)
+    rows = [(lambd, *onp.mean(values, axis=0), *paired(test[lambd], test[
+        best])) for lambd, values in losses.items()]
+    show_table(['lambd', 'train loss', 'test loss', '- least', '+-', ''],
+               rows)
     show_table(['2 / lr - mu', 'norm grows by: 0.5 % below', '0.5 % above'],
                bounds)
     xs, *curves = zip(*(row[:3] for row in rows))
@@ -241,7 +240,7 @@ def exercise_5(quick=False):
     +- 0.011, and stopping takes that back, to a tie with none. Noise of scale
     `0.2` (loss above by 0.016 +- 0.004) and the mean of three networks (less
     by 0.014 +- 0.006) are ties. Mirror images harm the loss by 0.020 +-
-    0.001: shoes all point one way here, so that the assumption does not hold.
+    0.001, perhaps since shoes all point one way here.
     """
     num_epochs = 2 if quick else 60
     results = {name: [] for name in WAYS}
