@@ -50,7 +50,7 @@ NOT_STORED = ['4.1', '4.2', '4.3', '4.4', '4.5',
 # A number, with its sign and percent, and what keeps it from the results.
 NUMBER = re.compile(r'(?<![\w.])([+-]?)(\d+(?:,\d{3})*(?:\.\d+)?(?:e-?\d+)?)'
                     r'( ?%| percent)?')
-SETTING = re.compile(r'`[^`]*`|\b(?:section|exercise) \d[\d.]*\w?')
+SETTING = re.compile(r'`[^`]*`|\b(?:section|exercise)\s+\d[\d.]*\w?')
 # How the exercises print a number.
 FORMATS = ('.4g', '.2g', '.3g', '.3f', '.4f', '.1e', '.2e', '')
 

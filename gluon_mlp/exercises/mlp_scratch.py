@@ -42,7 +42,22 @@ def exercise_1(quick=False):
 def exercise_2(quick=False):
     """More hidden layers
 
-    TEXT
+    Another layer of `256` units adds `(256 + 1) * 256 = 65,792` parameters.
+    What it does depends on the start. With weights of scale s, each of its
+    outputs has the variance `256 s^2` E[h^2], for inputs h that have gone
+    through ReLU, and ReLU leaves half of that: the root mean square is
+    multiplied by s sqrt(`256` / 2). For the section's s = `0.01` this is
+    `0.113`: the signal, and the gradient on its way back, shrink to about a
+    tenth, and training starts slowly. A scale of sqrt(2 / inputs) (He's,
+    section 4.8) keeps the signal, and then a second layer helps.
+
+    Measured: 5 epochs on half of the images from a rate of `0.1`, three
+    seeds. A random layer of scale `0.01` multiplies the root mean square by
+    0.113, one of He's scale by 1.00. With scale `0.01` a second layer takes
+    the valid accuracy from 0.779 to 0.662, less by 0.117 +- 0.003. With He's
+    it goes from 0.825 to 0.839: one layer is less by 0.0145 +- 0.0018. So the
+    start is at fault, not the depth. At a rate of its own each further layer
+    helps, too (exercise 4.3.1).
     """
     settings = {f'{depth}, {name}': {'hiddens': (256,) * depth,
                                      'scale': scale}
