@@ -55,13 +55,25 @@ def exercise_1(quick=False):
 def exercise_2(quick=False):
     """Other activations
 
-    TEXT
+    Each has a learning rate of its own, as their slopes differ: sigmoid's is
+    1/4 at most, and its outputs have mean 1/2; tanh's is 1 at 0, and ReLU's
+    is 1 wherever the unit is on. softsign, x / (1 + |x|), saturates as tanh
+    does, but slowly. ReLU is the best, in a tie with softsign and softrelu;
+    sigmoid is far behind, and no activation leaves a linear model.
+
+    Measured: 5 epochs on half of the images, all weights of variance 2 /
+    inputs. One run for each of the rates `0.1`, `0.3` and 1 chooses 0.3 for
+    ReLU and tanh, 0.1 for no activation, and 1 for the others, for which
+    larger ones were not tried. Three other seeds give ReLU a valid accuracy
+    of 0.8507. softsign is less by 0.0009 +- 0.0005 and softrelu by 0.0032 +-
+    0.0015, which are ties. tanh is less by 0.0063 +- 0.0012, sigmoid by
+    0.0203 +- 0.0012, and none by 0.0248 +- 0.0003.
     """
     names = (['relu', 'sigmoid'] if quick else
              ['relu', 'tanh', 'sigmoid', 'softrelu', 'softsign', None])
     return _compare('activation', {
         name or 'none': {'activation': name} for name in names}, 'relu',
-        quick, 'exercise_4_3_2', lrs=(0.1, 0.3, 1.0, 3.0))
+        quick, 'exercise_4_3_2')
 
 
 def exercise_3(quick=False):
