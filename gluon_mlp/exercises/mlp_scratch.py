@@ -105,7 +105,23 @@ def exercise_3(quick=False):
 def exercise_4(quick=False):
     """All hyperparameters together
 
-    TEXT
+    Random search: settings of layers, units, learning rate and batch size are
+    drawn, the rate evenly on a log scale. Each is trained once, at a constant
+    rate, so that its curve tells what any number of epochs would give: the
+    epochs are searched, too. The best pair of setting and epochs on the
+    validation set is then trained anew from other seeds, beside the book's
+    setting, and judged on the test images. The weights start at scale sqrt(2
+    / inputs), He's, so a control has the book's setting with this start: it
+    tells which part of the gain is the start's.
+
+    Measured: half of the images, five settings, up to 10 epochs. Chosen are
+    two layers of 256 units, a rate of 0.114, batches of 64 and 10 epochs, the
+    most that were tried. Over three seeds this gives a test accuracy of
+    0.858, and the book's setting 0.827: less by 0.031 +- 0.002. With He's
+    start the book's reaches 0.842, more by 0.0153 +- 0.0008: half of the
+    gain. The other half, 0.0156 +- 0.0015, is that of the search. The
+    validation accuracy by which it was chosen, 0.880, flatters it. Five
+    settings are a guess at the best.
     """
     n, num_epochs = (2, 2) if quick else (5, 10)
     settings = _draw_settings(n)
