@@ -43,7 +43,7 @@ def exercise_1(quick=False):
     of `0.1`, three seeds. Valid accuracies are 0.721 for 16 units, 0.753 for
     64, 0.779 for 256 and 0.789 for 512, training accuracies 0.728, 0.757,
     0.782 and 0.793. Against 256, the section's number, 64 are less by 0.025
-    +- 0.002, and 512 are more by 0.0107 +- 0.0010, for about twice the price.
+    +- 0.002, and 512 are more by 0.0107 +- 0.0010, for twice the parameters.
     What longer trainings would choose is not measured here.
     """
     sizes = (4, 64, 256) if quick else (16, 64, 256, 512)
@@ -108,7 +108,18 @@ def _kept(scale, units=256):
 def exercise_3(quick=False):
     """The learning rate
 
-    TEXT
+    Too small, and the training ends long before the minimum; too large, and
+    the steps overshoot: the loss jumps, units die, or it diverges. The best
+    lies not far below that end. The shorter the training, the larger it is,
+    as the steps have to go as far. Here the rate falls linearly to 0, so the
+    large one is soon a smaller one; held constant, 1 would be harder to bear.
+    All rates start from the same weights, with the same shuffles.
+
+    Measured: 5 epochs on half of the images, `256` units, three seeds. Of the
+    rates `0.01`, `0.1`, `0.3` and 1 at the start, `0.3` is the best, with a
+    valid accuracy of 0.837; 1 has 0.820, less by 0.017 +- 0.004, which is a
+    tie, if barely. The section's `0.1` has 0.779, less by 0.058 +- 0.002, and
+    `0.01` has 0.476, less by 0.361 +- 0.020: its train loss is 1.83 yet.
     """
     lrs = (0.01, 0.1) if quick else (0.01, 0.1, 0.3, 1.0)
     results = _show('lr', _sweep({lr: {'lr': lr} for lr in lrs}, quick), 0.1)
