@@ -204,8 +204,8 @@ def exercise_5(quick=False):
 
     Measured: 3 epochs on a third of the images, He's start, three seeds.
     Among the rates `0.03`, `0.1`, `0.3` and 1 the best is `0.3` in batches of
-    32, 128 and 512 alike, but what the others cost depends on the batch. A
-    rate of `0.1` is behind by 0.016, 0.019 and 0.035, each with an error
+    32, `128` and `512` alike, but what the others cost depends on the batch.
+    A rate of `0.1` is behind by 0.016, 0.019 and 0.035, each with an error
     below 0.003: the larger the batch, the more a small rate costs. A rate of
     1 is behind by 0.174 +- 0.057 (one that seeds hardly agree on, so a tie),
     0.066 +- 0.002 and 0.036 +- 0.002: the larger the batch, the less a large
@@ -232,7 +232,24 @@ def exercise_5(quick=False):
 def exercise_6(quick=False):
     """A strategy for the search: successive halving
 
-    TEXT
+    Hopeless settings show early. So start many at random, train each for one
+    epoch, drop the worse half, train the rest as long again, and so on: most
+    epochs go to the good ones. Random draws rather than a grid, since often
+    few hyperparameters matter, and a grid tries few values of each. Where a
+    training is dear, a model of accuracy by setting (Bayesian optimization)
+    picks the next one.
+
+    Measured: 12 random settings are trained for 8 epochs at a constant rate,
+    on a sixth of the images, and each keeps its best epoch so far. From these
+    curves the strategies are replayed on `1000` random subsets of 8. Halving
+    (20 epochs in all) ends at a mean valid accuracy of 0.815, random search
+    at 0.813 with three settings to the end (24 epochs) and at 0.805 with two
+    (16 epochs); the best of all has 0.821. In one replay of ten random search
+    of 24 epochs is below 0.799, and at worst at 0.758; halving never is below
+    0.802. So it saves a sixth of the epochs and guards against bad luck,
+    since the ranks after one epoch are much like the last ones (correlation
+    0.85). The replays share one training for each of the few settings: the
+    means hold for these, and their small difference is no proof for others.
     """
     n, num_epochs = (8, 8) if quick else (12, 8)
     curves = _curves(_draw_settings(n), num_epochs, quick, share=6)
