@@ -1,5 +1,7 @@
 """The 49 exercises: each has an answer, and each runs, small."""
+import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from conftest import without_mxnets_log
 from gluon_mlp import experiment
 from gluon_mlp import kaggle_house_price as house
 from gluon_mlp.d2l import fashion_mnist
+from gluon_mlp.d2l.data import load_array
 from gluon_mlp.d2l.training import seed
 from gluon_mlp.environment import covariate_data
 from gluon_mlp.exercises import (
@@ -18,10 +21,17 @@ from gluon_mlp.exercises import (
     exercises,
     mlp_scratch,
     numerical_stability_and_init,
+    stored,
+    underfit_overfit,
+    weight_decay,
 )
+from gluon_mlp.exercises.common import paired
+from gluon_mlp.underfit_overfit import least_squares, mean_loss
 from house_tables import find_real_tables, sha1, write_tables
 from matplotlib import pyplot as plt
 from mxnet import np
+from scipy import stats
+from scripts import command_here
 
 NUMBERS = {
     '4.1': '1 2 3 4', '4.2': '1 2 3 4 5 6', '4.3': '1 2 3',
@@ -34,6 +44,12 @@ FIGURES = {'4.4.2b': ['exercise_4_4_2b', 'exercise_4_4_2b_10'],
            **dict.fromkeys(['4.5.4', '4.6.4', '4.7.1', '4.7.2b', '4.7.5a',
                             '4.7.5b', '4.8.1', '4.8.2', '4.9.2', '4.9.4',
                             '4.10.1'], [])}
+# Sections with exercises of which no results are stored yet.
+NOT_STORED = ['4.6', '4.7', '4.8', '4.9', '4.10']
+# A number, with its sign and percent, and what keeps it from the results.
+NUMBER = re.compile(r'(?<![\w.])([+-]?)(\d+(?:,\d{3})*(?:\.\d+)?(?:e-?\d+)?)'
+                    r'( ?%| percent)?')
+SETTING = re.compile(r'`[^`]*`|\b(?:section|exercise)\s+\d[\d.]*\w?')
 # How the exercises print a number.
 FORMATS = ('.4g', '.2g', '.3g', '.3f', '.4f', '.1e', '.2e', '')
 
@@ -90,6 +106,73 @@ def numbers_in(results):
     return [x for part in results for x in numbers_in(part)]
 
 
+def untold(text, results):
+    """The numbers in an answer that round no number of its results.
+
+    Those without a sign may round its opposite. Numbers of one or two digits
+    are not looked at.
+    """
+    values = numbers_in(results)
+    return [''.join(found) for found in NUMBER.findall(SETTING.sub('', text))
+            if re.search(r'[.e]|\d.?\d\d', found[1])
+            and not any(is_rounded(x, *found) for x in values)]
+
+
+def is_rounded(x, sign, digits, percent):
+    mantissa, _, exponent = digits.replace(',', '').partition('e')
+    form = f'.{len(mantissa.partition(".")[2])}{"e" if exponent else "f"}'
+    told = float(f'{sign}{mantissa}e{exponent or 0}')
+    x = x * 100 if percent else x
+    return told in [float(format(y, form)) for y in (
+        [x] if sign else [x, -x])]
+
+
+@pytest.mark.parametrize('text, wrong', [
+    ('0.853, 0.85 and 85.3 % round it', []), ('0.854', ['0.854']),
+    ('-1.7e-5', []), ('+1.7e-5', ['+1.7e-5']), ('1.7e-05', []),
+    ('1.8e-5', ['1.8e-5']), ('65,792 weights', []), ('65,793', ['65,793']),
+    ('lr `0.9`, section 4.7, exercise 4.6.1, 3 of 12', []),
+    ('0.8533.', ['0.8533']), ('+0.85 of 100', ['100']),
+    ('0.1 percent more', []), ('0.2 percent', ['0.2 percent'])])
+def test_a_number_that_no_result_has_is_told(text, wrong):
+    results = {'rows': [['0.854', 0.85321], [65792, -1.74e-5]], 'd': 0.00123}
+    assert untold(text, results) == wrong
+
+
+def test_every_number_of_an_answer_is_of_its_stored_results():
+    """All exercises were measured in full, from seed 0, on one machine."""
+    entries = stored.read()
+    assert {number for number in KNOWN if number.rpartition('.')[0]
+            not in NOT_STORED} <= set(entries) <= set(KNOWN)
+    assert {entry['seed'] for entry in entries.values()} <= {0}
+    for number, entry in entries.items():
+        answer = KNOWN[number].answer
+        assert '\n\nMeasured: ' in answer, number
+        assert untold(answer, entry['results']) == [], number
+
+
+def test_only_what_ran_is_stored_anew(small, monkeypatch, tmp_path, capsys):
+    """With 6 digits; the rest of the file stays. A quick run is refused."""
+    monkeypatch.setattr(stored, 'FILE', tmp_path / 'results.json')
+    old = {'4.5.4': {'results': 1}, '4.10.1': {'results': {'a': [0.5]}}}
+    stored.FILE.write_text(json.dumps(old))
+    command = 'exercise', '4.5.4', '--output', tmp_path
+    assert command_here(*command, '--store', '--quick') == 2
+    assert stored.read() == old
+    assert command_here(*command, '--store') == 0
+    entry = stored.read()['4.5.4']
+    seed(0)
+    results = KNOWN['4.5.4'].run()
+    assert entry['seed'] == 0 and entry['threads'] >= 1
+    assert entry['results'] == pytest.approx(results, rel=1e-5)
+    assert entry['results'] != results
+    assert stored.read() == {**old, '4.5.4': entry}
+    assert list(stored.read()) == ['4.5.4', '4.10.1']
+    capsys.readouterr()
+    assert command_here(*command) == 0
+    assert f'with seed 0, {entry["threads"]} t' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize('number', KNOWN)
 def test_every_exercise_prints_its_numbers_and_saves_its_figures(
         number, small, houses, capsys, tmp_path):
@@ -129,9 +212,9 @@ def test_only_a_sign_change_turns_a_relu_network(small):
 
 
 def test_exact_solution_is_that_of_the_normal_equations(small):
-    normal, w, gradient = run('4.4.1')
-    onp.testing.assert_allclose(normal, w, rtol=1e-9)
-    assert gradient < 1e-12
+    results = run('4.4.1')
+    onp.testing.assert_allclose(results['normal'], results['w'], rtol=1e-9)
+    assert results['gradient'] < 1e-12
 
 
 def test_degree_9_goes_through_10_points(small):
@@ -140,8 +223,8 @@ def test_degree_9_goes_through_10_points(small):
 
 
 def test_posterior_mode_is_the_penalized_minimum(small):
-    bayes, ridge = run('4.5.6')
-    onp.testing.assert_allclose(bayes, ridge, rtol=1e-9)
+    results = run('4.5.6')
+    onp.testing.assert_allclose(results['bayes'], results['ridge'], rtol=1e-9)
 
 
 def test_frobenius_norm_has_three_forms(small):
@@ -165,7 +248,7 @@ def test_halving_keeps_the_best_half_at_each_look():
 
 
 def test_gradients_of_the_l1_and_l2_penalties(small):
-    l1, l2 = run('4.5.3')
+    l1, l2 = run('4.5.3')['gradients']
     assert l1 == [-1, -1, 1, 1] and l2 == [-2, -0.5, 0.25, 3]
 
 
@@ -221,8 +304,65 @@ def test_a_diverged_setting_is_not_chosen(small, monkeypatch):
                   for lr in (1e30, 0.1))
     monkeypatch.setattr(mlp_scratch, '_draw_settings',
                         lambda n: [lost, good, lost])
-    rows = run('4.2.4')
-    assert math.isnan(rows[0][3]) and 'lr 0.1;' in rows[3][0]
+    results = run('4.2.4')
+    assert results['search'][0][4] == results['search'][2][4] == 0
+    assert results['chosen'] == results['search'][1]
+    assert results['chosen'][2:4] == (0.1, 32)
+
+
+def test_orthogonal_columns_are_learned_at_once():
+    """Gradient descent of 100 steps ends at the least squares' losses."""
+    seed(0)
+    X, y = underfit_overfit._data(200, 6)
+    A = underfit_overfit._columns(X)['orthogonal']
+    w = least_squares(X[:100], y[:100])
+    assert underfit_overfit._descend(A, y, quick=True) == pytest.approx(
+        (mean_loss(w, X[:100], y[:100]), mean_loss(w, X[100:], y[100:])))
+
+
+def test_decay_diverges_from_the_bound_on():
+    """A weight grows above it, and shrinks below: half a percent each."""
+    X = onp.random.default_rng(0).normal(size=(20, 200))
+    _, below, above = weight_decay._bound(X, 0, quick=False)
+    assert below < 1e-3 and above > 1e3
+
+
+def test_mirror_images_are_half_of_them():
+    seed(0)
+    X = np.random.uniform(size=(400, 1, 28, 28))
+    flipped, own = weight_decay._flipped(X).asnumpy(), X.asnumpy()
+    same = (flipped == own).all(axis=(1, 2, 3))
+    mirrored = (flipped == own[..., ::-1]).all(axis=(1, 2, 3))
+    assert (same ^ mirrored).all() and 150 < same.sum() < 250
+
+
+def test_networks_are_averaged_by_their_probabilities():
+    """Two of three classes' logits, and the loss of the mean by NumPy."""
+    X, y = onp.zeros((2, 3), 'float32'), onp.array([0, 2])
+    logits = onp.array([[3., 0, 0], [0, 5, 0]], 'float32'), onp.array(
+        [[0., 1, 0], [0, 0, 9]], 'float32')
+    nets = [lambda X, o=o: np.array(o) for o in logits]
+    acc, loss, train_loss = weight_decay._score(
+        nets, (X, y), load_array((X, y), 2, False))
+    p = sum(onp.exp(o) / onp.exp(o).sum(axis=1, keepdims=True)
+            for o in logits) / 2
+    assert acc == 1.0 and train_loss == loss
+    assert loss == pytest.approx(-onp.log(p[[0, 1], y]).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize('a, b, verdict', [
+    ([0.1, 0.5, 0.9], [0, 0.3, 0.9], 'a tie'), ([1, 2], [1, 2], 'a tie'),
+    ([3, 1, 2], [1, -1, 0], 'more'),
+    ([0.1, 0.2, 0.31], [0.2, 0.3, 0.4], 'less')])
+def test_a_difference_over_seeds_is_judged_by_a_paired_test(a, b, verdict):
+    """By SciPy's t test, unless all pairs differ alike."""
+    mean, error, said = paired(a, b)
+    assert said == verdict
+    assert mean == pytest.approx(onp.mean(a) - onp.mean(b))
+    if error > 1e-12:
+        t, p = stats.ttest_rel(a, b)
+        assert mean / error == pytest.approx(t)
+        assert (said == 'a tie') == (p > 0.05)
 
 
 def test_the_error_of_a_difference_is_that_of_pairs():
@@ -307,4 +447,5 @@ def test_command_answers_and_plots(tmp_path):
     assert done.returncode == 0
     assert without_mxnets_log(done.stderr) == ''
     assert done.stdout.startswith('4.1.3 tanh(x) + 1 = 2 sigmoid(2x)\n')
+    assert done.stdout.count('This run is too short') == 1
     assert (tmp_path / 'exercise_4_1_3.png').stat().st_size > 0

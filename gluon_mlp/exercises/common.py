@@ -12,6 +12,39 @@ from ..d2l.training import train_ch3
 
 npx.set_np()
 
+# Student's t, of which 95 % of the draws lie within, by the number of seeds.
+T = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36}
+
+
+def paired(a, b):
+    """How `a` and `b` differ, which have a number for each of some seeds.
+
+    Both have the same seeds, from which they start and shuffle alike. Returns
+    the mean of a - b, its standard error, and 'more' or 'less' if the mean is
+    beyond the 95 % range of chance, or else 'a tie'.
+    """
+    differences = onp.subtract(a, b)
+    n, mean = len(differences), float(differences.mean())
+    error = float(differences.std(ddof=1) / n ** 0.5)
+    if abs(mean) <= T[n] * error:
+        return mean, error, 'a tie'
+    return mean, error, 'more' if mean > 0 else 'less'  # NaN, diverged: less
+
+
+def judge(what, scores, usual):
+    """Compare settings with the `usual` one, and with the best of them.
+
+    `scores` has for each setting an accuracy for each seed, and the best has
+    the largest mean. Prints and returns rows of the setting, the mean, and
+    what `paired` says against both.
+    """
+    best = max(scores, key=lambda name: onp.nan_to_num(scores[name].mean()))
+    rows = [(name, accs.mean(), *paired(accs, scores[usual]),
+             *paired(accs, scores[best])) for name, accs in scores.items()]
+    show_table([what, 'mean', f'- {usual}', '+-', '', f'- {best}', '+-', ''],
+               rows, f'accuracies, over {len(scores[usual])} seeds')
+    return rows
+
 
 def show_table(columns, rows, title=None):
     """Print `rows` of texts and numbers as a table with these `columns`."""
@@ -44,13 +77,14 @@ def legend_beside(axes, legend):
     axes.legend(legend, loc='center left', bbox_to_anchor=(1, 0.5))
 
 
-def load_data(batch_size=256, quick=False):
+def load_data(batch_size=256, quick=False, share=1):
     """Iterators of Fashion-MNIST's training and test images.
 
-    With `quick` they have only the first 2,000 and 1,000 images.
+    Only one in `share` is trained on, the first ones. With `quick` they have
+    the first 2,000 and 1,000 images.
     """
     data = fashion_mnist.load()
-    m, n = (2000, 1000) if quick else (None, None)
+    m, n = (2000, 1000) if quick else (60000 // share, None)
     return (ArrayIter([data.train_images[:m], data.train_labels[:m]],
                       batch_size, shuffle=True),
             ArrayIter([data.test_images[:n], data.test_labels[:n]],

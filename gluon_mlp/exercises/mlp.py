@@ -19,6 +19,10 @@ def exercise_1(quick=False):
     alpha, the right one 1, and any number between them is a subgradient (for
     alpha < 1). The code takes the left one, as it does for ReLU. As alpha is
     learned, its derivative matters too: that of pReLU by alpha is min(0, x).
+
+    Measured: for alpha `0.25` at points from -8 to 8 but 0, in float64,
+    autograd is off from central differences of `0.001` by 3.3e-13 at most,
+    which is their rounding, and from min(0, x) by nothing.
     """
     alpha, h = 0.25, 1e-3
     x = np.arange(-8.0, 8.0, 0.5 if quick else 0.1, dtype='float64')
@@ -53,8 +57,11 @@ def exercise_2(quick=False):
     border between two pieces the unit that changes is 0 from both sides, so
     the pieces meet.
 
-    Below: along a line of inputs, the slope of a random network changes only
-    where some hidden unit changes its sign. With tanh it changes everywhere.
+    Measured: along a line of inputs in `20000` steps, through random networks
+    of two hidden layers of 8 units. With ReLU the slope changes 12 times,
+    with pReLU 10 times, and each time some hidden unit changes its sign. With
+    tanh it changes in all 20,000 steps, in 19,986 of them without a change of
+    sign.
     """
     n = 2001 if quick else 20001
     x = np.linspace(-3, 3, n, dtype='float64')
@@ -91,14 +98,18 @@ def _count_changes(x, slope, layers, activation):
 def exercise_3(quick=False):
     """tanh(x) + 1 = 2 sigmoid(2x)
 
-    tanh(x) + 1 = (e^x - e^-x) / (e^x + e^-x) + 1 = 2 e^x / (e^x + e^-x)
-                = 2 / (1 + e^-2x) = 2 sigmoid(2x).
+        tanh(x) + 1 = (e^x - e^-x) / (e^x + e^-x) + 1 = 2 e^x / (e^x + e^-x)
+                    = 2 / (1 + e^-2x) = 2 sigmoid(2x).
 
     So networks of one and of the other are the same functions: replace
     sigmoid(z) by (tanh(z / 2) + 1) / 2, that is, halve the weights and the
     biases before each activation; after it, halve the weights W and add the
     sum of the halved rows to the bias. Only training differs, as gradient
     descent sees other parameters.
+
+    Measured: in float64 both sides differ by 4.4e-16 at most, for x from -8
+    to 8. A random sigmoid network 4-8-3 and its tanh twin differ by 1.8e-15
+    on `1000` inputs: rounding.
     """
     x = np.linspace(-8, 8, 161 if quick else 16001, dtype='float64')
     left, right = tanh(x) + 1, 2 * sigmoid(2 * x)
@@ -121,8 +132,8 @@ def exercise_3(quick=False):
 def exercise_4(quick=False):
     """What goes wrong if a nonlinearity acts on a whole minibatch
 
-    Say each hidden unit is standardized over the minibatch before ReLU:
-    h_i = relu((z_i - mean(z)) / std(z)). Then
+    Say each hidden unit is standardized over the minibatch before ReLU: h_i =
+    relu((z_i - mean(z)) / std(z)). Then
 
     - the output for an example depends on its companions: predictions change
       with the order and the size of the batches, and are not a function of x;
@@ -134,7 +145,14 @@ def exercise_4(quick=False):
     - gradients flow from each example's loss into every other example.
 
     Batch normalization is this, and mends it: at test time it uses means and
-    variances kept from training. Below, it is left unmended.
+    variances kept from training.
+
+    Measured: one network, trained in batches of `256` for 5 epochs, and
+    tested in other batches. The test accuracy is 0.868 in batches of `256`,
+    0.841 of 16, 0.708 of 4, and 0.100, one class for all, of 1. In batches of
+    `256` images of one class it is 0.164. The control has the same weights,
+    with mean and standard deviation kept from the training images: 0.870,
+    whatever the batch. The network is not at fault, then; the companions are.
     """
     train_iter, test_iter = load_data(quick=quick)
     net = nn.Sequential()
@@ -143,6 +161,16 @@ def exercise_4(quick=False):
     trainer = gluon.Trainer(net.collect_params(), 'sgd',
                             {'learning_rate': 0.1})
     train_quietly(net, train_iter, test_iter, 1 if quick else 5, trainer)
+    rows = _test(net, train_iter, test_iter)
+    show_table(['test batches of', 'test acc'], rows)
+    plot([1, 4, 16, 64, 256], [acc for _, acc in rows[4::-1]],
+         'examples in a test batch', 'test acc', ylim=[0, 1], xscale='log')
+    save_figure('exercise_4_1_4')
+    return dict(rows)
+
+
+def _test(net, train_iter, test_iter):
+    """Rows of the test batches' kind and the accuracy in them."""
     X, y = test_iter.arrays
     rows = [(f'{batch_size}, any classes', evaluate_accuracy(
         net, ArrayIter([X, y], batch_size, shuffle=False)))
@@ -152,14 +180,17 @@ def exercise_4(quick=False):
     rows.append(('256, all of one class', sum(
         evaluate_accuracy(net, part) * part.num_examples
         for part in by_class) / len(y)))
-    show_table(['test batches of', 'test acc'], rows)
-    plot([1, 4, 16, 64, 256], [acc for _, acc in rows[-2::-1]],
-         'examples in a test batch', 'test acc', ylim=[0, 1], xscale='log')
-    save_figure('exercise_4_1_4')
-    return dict(rows)
+    mean, std = _mean_and_std(net[0](train_iter.arrays[0]))
+    rows.append(('any, mean and std kept from training', evaluate_accuracy(
+        lambda X: net[2](npx.relu((net[0](X) - mean) / std)), test_iter)))
+    return rows
 
 
 def _relu_of_standardized(X):
+    mean, std = _mean_and_std(X)
+    return npx.relu((X - mean) / std)
+
+
+def _mean_and_std(X):
     mean = X.mean(axis=0)
-    std = np.sqrt(((X - mean) ** 2).mean(axis=0))
-    return npx.relu((X - mean) / (std + 1e-5))
+    return mean, np.sqrt(((X - mean) ** 2).mean(axis=0)) + 1e-5

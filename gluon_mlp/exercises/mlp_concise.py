@@ -1,20 +1,23 @@
 """Answers to the exercises of 4.3.
 
-The accuracies to choose by are of a validation set, a sixth of the training
-images.
+Accuracies are of a validation set, a sixth of the training images. The test
+images choose nothing, so they are not needed. The learning rate falls to 0,
+as in the sweeps of 4.2.
 """
 import math
 
-from mxnet import gluon, init, npx
+import numpy as onp
+from mxnet import gluon, init, lr_scheduler, npx
 from mxnet.gluon import nn
 from tqdm import tqdm
 
-from ..d2l.plotting import plot, save_figure
+from ..d2l.plotting import save_figure
 from ..d2l.training import seed
 from ..errors import NonFiniteLossError
 from .common import (
     draw_seeds,
     hold_out,
+    judge,
     load_data,
     plot_dots,
     show_table,
@@ -23,71 +26,84 @@ from .common import (
 
 npx.set_np()
 
-COLUMNS = ['train loss', 'train acc', 'valid acc']
-
 
 def exercise_1(quick=False):
     """The number of hidden layers, and the learning rate for each
 
-    Each depth has its own best learning rate, so depths are compared at
-    that one, not at a common one. Initialized with variance 2 / inputs, which
-    keeps the scale of ReLU's signals from layer to layer. The first hidden
-    layer gains more than a percent over none. Further ones bring the training
-    loss down, the validation accuracy not up in five epochs: it jumps by a
-    percent or two between neighbours in the table. One run for each pair, so
-    do not read more into it.
+    Each depth has its own best learning rate, so depths are compared at that
+    one, not at a common one. A deeper network bears less: two and three
+    layers diverge at a rate at which none and one still train. In a short
+    training each further layer pays, and three layers win. The weights have
+    variance 2 / inputs, which keeps the scale of ReLU's signals from layer to
+    layer; with weights of scale `0.01` a second layer harms instead (exercise
+    4.2.2).
+
+    Measured: 0 to 3 hidden layers of `256` units, on half of the images for 5
+    epochs. One run for each of the rates `0.1`, `0.3` and 1 chooses 1 without
+    a hidden layer and 0.3 with any; three other seeds give valid accuracies
+    of 0.8458, 0.8507, 0.8574 and 0.8618. Against one layer, none is less by
+    0.0049 +- 0.0004, two are more by 0.0067 +- 0.0003, and three by 0.0111 +-
+    0.0010. Three beat two by 0.0044 +- 0.0009. A rate beyond 1 was not tried
+    for the model without a hidden layer.
     """
-    depths, lrs = ((1, 2), (0.1,)) if quick else ((0, 1, 2, 3),
-                                                  (0.03, 0.1, 0.3))
-    rows = _sweep([(f'{depth} layers, lr {lr}', {'depth': depth, 'lr': lr})
-                   for depth in depths for lr in lrs], quick)
-    _show('hidden', rows)
-    accs = [row[3] for row in rows]
-    n = len(lrs)
-    plot(list(depths), [accs[i::n] for i in range(n)], 'hidden layers',
-         'valid acc', [f'lr {lr}' for lr in lrs]).set_xticks(depths)
-    save_figure('exercise_4_3_1')
-    return rows
+    depths = (1, 2) if quick else (0, 1, 2, 3)
+    return _compare('hidden layers', {
+        str(depth): {'depth': depth} for depth in depths}, '1', quick,
+        'exercise_4_3_1')
 
 
 def exercise_2(quick=False):
     """Other activations
 
-    Sigmoid's gradient is 1/4 at most, and its outputs have mean 1/2, so at
-    the same learning rate it learns slowest at first; tanh's is 1 at 0, and
-    ReLU's is 1 wherever the unit is on. softsign, x / (1 + |x|), saturates
-    as tanh does, but slowly. No activation leaves a linear model, and five
-    epochs are too few for sigmoid, and for softrelu, to overtake it.
+    Each has a learning rate of its own, as their slopes differ: sigmoid's is
+    1/4 at most, and its outputs have mean 1/2; tanh's is 1 at 0, and ReLU's
+    is 1 wherever the unit is on. softsign, x / (1 + |x|), saturates as tanh
+    does, but slowly. ReLU is the best, in a tie with softsign and softrelu;
+    sigmoid is far behind, and no activation leaves a linear model.
+
+    Measured: 5 epochs on half of the images, all weights of variance 2 /
+    inputs. One run for each of the rates `0.1`, `0.3` and 1 chooses 0.3 for
+    ReLU and tanh, 0.1 for no activation, and 1 for the others, for which
+    larger ones were not tried. Three other seeds give ReLU a valid accuracy
+    of 0.8507. softsign is less by 0.0009 +- 0.0005 and softrelu by 0.0032 +-
+    0.0015, which are ties. tanh is less by 0.0063 +- 0.0012, sigmoid by
+    0.0203 +- 0.0012, and none by 0.0248 +- 0.0003.
     """
     names = (['relu', 'sigmoid'] if quick else
              ['relu', 'tanh', 'sigmoid', 'softrelu', 'softsign', None])
-    rows = _sweep([(name or 'none', {'activation': name}) for name in names],
-                  quick)
-    _show('activation', rows)
-    _dots(rows, 'exercise_4_3_2')
-    return rows
+    return _compare('activation', {
+        name or 'none': {'activation': name} for name in names}, 'relu',
+        quick, 'exercise_4_3_2')
 
 
 def exercise_3(quick=False):
     """Other ways to initialize
 
     Equal weights keep all hidden units equal for ever: the layer acts as one
-    unit (4.8). Zero is the worst of them, as then no gradient reaches the
-    hidden layer and only the output's bias learns. A small random scale
-    breaks the symmetry but starts slowly; Xavier and variance 2 / inputs
-    keep the signal's scale; a large scale saturates the softmax.
+    unit (section 4.8). Zero is the worst of them, as then no gradient reaches
+    the hidden layer and only the output's bias learns. A small random scale
+    breaks the symmetry but starts slowly; Xavier, variance 2 / inputs, and a
+    uniform distribution of about that scale keep the signal's scale, and
+    which of them is chosen hardly matters; a large scale saturates the
+    softmax.
+
+    Measured: 5 epochs on half of the images; one run for each of the rates
+    `0.01`, `0.1` and `0.5` chooses the rate, and three other seeds measure
+    it. Variance 2 / inputs has the best valid accuracy, 0.8546, in a tie with
+    uniform `0.07` (less by 0.0015 +- 0.0016) and Xavier (less by 0.0024 +-
+    0.0025). It is ahead of the book's normal `0.01`, 0.8469, by 0.0077 +-
+    0.0013; Xavier's lead of 0.0053 +- 0.0015 over the book's is a tie. Normal
+    1 reaches 0.753, constant `0.01` 0.124 and zero 0.103, which is guessing.
+    The four good ones chose 0.5, the largest rate tried.
     """
-    kinds = {'zero': init.Zero(), 'constant 0.01': init.Constant(0.01),
-             'normal 0.01': init.Normal(0.01), 'normal 1': init.Normal(1),
-             'uniform 0.07': init.Uniform(0.07), 'Xavier': init.Xavier(),
-             'variance 2 / inputs': _he()}
-    if quick:
-        kinds = {name: kinds[name] for name in ('zero', 'Xavier')}
-    rows = _sweep([(name, {'how': how}) for name, how in kinds.items()],
-                  quick)
-    _show('weights', rows)
-    _dots(rows, 'exercise_4_3_3')
-    return rows
+    kinds = {'normal 0.01': init.Normal(0.01), 'Xavier': init.Xavier(),
+             'variance 2 / inputs': _he(), 'uniform 0.07': init.Uniform(0.07),
+             'normal 1': init.Normal(1), 'constant 0.01': init.Constant(0.01),
+             'zero': init.Zero()}
+    return _compare('weights', {
+        name: {'how': kinds[name]} for name in list(kinds)[:2 if quick
+                                                           else None]},
+        'normal 0.01', quick, 'exercise_4_3_3', lrs=(0.01, 0.1, 0.5))
 
 
 def _he():
@@ -95,39 +111,53 @@ def _he():
     return init.Xavier('gaussian', 'in', magnitude=2)
 
 
-def _sweep(named, quick, num_epochs=5):
-    """Train each setting from one seed; rows of its name and `COLUMNS`."""
-    number, = draw_seeds(1)
-    rows = []
-    for name, setting in tqdm(named, leave=False, disable=None):
-        train_iter, _ = load_data(quick=quick)
-        seed(number)
-        try:
-            last = _fit(*hold_out(train_iter), 1 if quick else num_epochs,
-                        **setting)[-1]
-        except NonFiniteLossError:
-            last = [math.nan] * 3
-        rows.append((name, *last))
-    return rows
+def _compare(what, settings, usual, quick, figure, lrs=(0.1, 0.3, 1.0)):
+    """Train each setting at a learning rate of its own, and judge it.
+
+    One run for each rate chooses it. Three others, of other seeds, measure
+    the setting at it. Returns the rows of all tables.
+    """
+    first, *seeds = draw_seeds(3 if quick else 4)
+    lrs, num_epochs = (lrs[:2], 1) if quick else (lrs, 5)
+    data = hold_out(load_data(quick=quick, share=2)[0])
+    search, rows, scores = [], [], {}
+    for name, setting in tqdm(settings.items(), leave=False, disable=None):
+        accs = [_fit(data, first, num_epochs, lr=lr, **setting)[2]
+                for lr in lrs]
+        search.append((name, *accs))
+        lr = lrs[onp.nanargmax(accs)]
+        runs = onp.array([_fit(data, number, num_epochs, lr=lr, **setting)
+                          for number in seeds])
+        rows.append((name, lr, *runs.mean(axis=0)))
+        scores[name] = runs[:, 2]
+    show_table([what, *(f'lr {lr}' for lr in lrs)], search,
+               'valid acc of one run, which chooses the learning rate')
+    show_table([what, 'lr', 'train loss', 'train acc', 'valid acc'], rows,
+               'at this rate, means over other seeds')
+    plot_dots(list(settings), list(zip(*rows))[3:], 'accuracy',
+              ['train', 'valid'])
+    save_figure(figure)
+    return {'search': search, 'rows': rows,
+            'judged': judge(what, scores, usual)}
 
 
-def _fit(train_iter, valid_iter, num_epochs, depth=1, activation='relu',
-         how=None, lr=0.1):
-    net = nn.Sequential()
+def _fit(data, number, num_epochs, depth=1, activation='relu', how=None,
+         lr=0.1):
+    """The last epoch of a training from this seed; NaN: it diverged.
+
+    The learning rate falls linearly to 0.
+    """
+    seed(number)
+    net = nn.HybridSequential()
     for _ in range(depth):
         net.add(nn.Dense(256, activation=activation))
     net.add(nn.Dense(10))
     net.initialize(how or _he())
-    trainer = gluon.Trainer(net.collect_params(), 'sgd',
-                            {'learning_rate': lr})
-    return train_quietly(net, train_iter, valid_iter, num_epochs, trainer)
-
-
-def _show(what, rows):
-    show_table([what, *COLUMNS], rows)
-
-
-def _dots(rows, figure):
-    names, _, *accs = zip(*rows)
-    plot_dots(names, accs, 'accuracy', ['train', 'valid'])
-    save_figure(figure)
+    net.hybridize(static_alloc=True, static_shape=True)
+    trainer = gluon.Trainer(net.collect_params(), 'sgd', {
+        'lr_scheduler': lr_scheduler.PolyScheduler(
+            num_epochs * len(data[0]), lr, pwr=1)})
+    try:
+        return train_quietly(net, *data, num_epochs, trainer)[-1]
+    except NonFiniteLossError:
+        return [math.nan] * 3
