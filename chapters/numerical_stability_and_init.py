@@ -95,7 +95,7 @@ for phi in (None, 'tanh'):
         axes = d2l.plot([range(51)] * 3, ys, 'layer', f'variance of {what}',
                         list(initializers), yscale='log')
         axes.set_title(phi or 'no activation function')
-        axes.locator_params('y', base=1e20)
+        axes.locator_params('y', base=1e40)
         d2l.save_figure(f'numerical_stability_and_init_{name}_{what}')
 
 # %% [markdown]
