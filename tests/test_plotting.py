@@ -120,7 +120,8 @@ def test_one_epoch_is_no_warning(tmp_path):
 
 def test_a_short_run_has_whole_epochs():
     """Two epochs have no tick between them, and 100 have what d2l has."""
-    for last, expected in [(2, [1, 2]), (100, [20, 40, 60, 80, 100])]:
+    for last, expected in [(1, [1]), (2, [1, 2]),
+                           (100, [20, 40, 60, 80, 100])]:
         animator = Animator(xlabel='epoch', xlim=[1, last])
         animator.add(1, 0.5)
         ticks = animator.axes[0].get_xticks()

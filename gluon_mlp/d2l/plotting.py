@@ -31,7 +31,7 @@ def set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend):
     axes.set_xscale(xscale)
     axes.set_yscale(yscale)
     if xlabel in ('epoch', 'epochs') and xscale == 'linear':
-        axes.locator_params('x', integer=True)
+        axes.locator_params('x', integer=True, min_n_ticks=1)
     # set_xlim(None) would end the autoscaling; one epoch has no width.
     if xlim is not None and xlim[0] != xlim[1]:
         axes.set_xlim(xlim)
