@@ -100,7 +100,7 @@ notebooks: env  ## the sections as notebooks that have run, in notebooks/
 
 lab: env  ## the notebooks in JupyterLab; makes them if they are not there
 	-@[ -e notebooks/kaggle_house_price.ipynb ] || $(MAKE) notebooks
-	$(RUN) -m jupyterlab --ServerApp.root_dir=notebooks
+	$(RUN) -m jupyterlab --ServerApp.root_dir=notebooks $(LAB)
 
 compare: env  ## every number that the book published, beside ours
 	$(RUN) -m gluon_mlp compare

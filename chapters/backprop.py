@@ -113,5 +113,6 @@ for case, (predict, train) in zip(cases, by_layers + by_batch_size):
 for name, xs, ys in (('layers', layers, by_layers),
                      ('batch size', batch_sizes, by_batch_size)):
     curves = [[y / 1e6 for y in curve] for curve in zip(*ys)]
-    d2l.plot([xs, xs], curves, name, 'memory, MB', ['prediction', 'training'])
+    d2l.plot([xs, xs], curves, name, 'memory, MB',
+             ['prediction', 'training'], ylim=[0, None], fmts=['o-', 'ms--'])
     d2l.save_figure('backprop_memory_' + name.replace(' ', '_'))

@@ -73,11 +73,13 @@ print('effective sample size after weighting: '
 
 # %%
 x = onp.linspace(-4, 4, 81)
-d2l.plot([X[:300, 0], X_test[:300, 0], x, x, x],
-         [X[:300, 1], X_test[:300, 1], env.true_boundary(x),
-          env.boundary(before, x), env.boundary(after, x)], 'x_1', 'x_2',
-         ['train', 'test', 'true boundary', 'learned', 'weighted'],
-         [-4, 8], [-3, 3], fmts=['.', 'm.', 'k:', 'r--', 'g-'])
+axes = d2l.plot([X[:300, 0], X_test[:300, 0], x, x, x],
+                [X[:300, 1], X_test[:300, 1], env.true_boundary(x),
+                 env.boundary(before, x), env.boundary(after, x)],
+                '$x_1$', '$x_2$', xlim=[-4, 4], ylim=[-3, 3],
+                fmts=['.', 'm.', 'k:', 'r--', 'g-'])
+axes.legend(['train', 'test', 'true boundary', 'learned', 'weighted'],
+            loc='center left', bbox_to_anchor=(1, 0.5))  # beside the points
 d2l.save_figure('environment_covariate_shift')
 
 # %% [markdown]
@@ -124,8 +126,11 @@ print(f'label shift, test acc: {env.evaluate(before, X_test, y_test):.3f}, '
 labels = d2l.get_fashion_mnist_labels(range(10))
 for label, share, estimate in zip(labels, p, p_hat):
     print(f'{label:10} share {share:.3f}, estimated {estimate:.3f}')
-d2l.plot(range(10), [q, p, p_hat], 'class', 'share',
-         ['train', 'test', 'test, estimated'], fmts=['s', 'm^', 'go'])
+x = onp.arange(10)
+axes = d2l.plot([x - 0.25, x, x + 0.25], [q, p, p_hat], ylabel='share',
+                legend=['train', 'test', 'test, estimated'],
+                fmts=['s', 'm^', 'go'])
+axes.set_xticks(x, labels, rotation=45, ha='right')
 d2l.save_figure('environment_label_shift')
 
 # %% [markdown]

@@ -95,6 +95,7 @@ for phi in (None, 'tanh'):
         axes = d2l.plot([range(51)] * 3, ys, 'layer', f'variance of {what}',
                         list(initializers), yscale='log')
         axes.set_title(phi or 'no activation function')
+        axes.locator_params('y', base=1e40)
         d2l.save_figure(f'numerical_stability_and_init_{name}_{what}')
 
 # %% [markdown]
@@ -116,5 +117,5 @@ for name in names:
     print(f'{name:11}{forward[-1]:17.2e}{backward[0]:25.2e}')
     curves.append(backward)
 d2l.plot([range(51)] * 4, curves, 'layer', 'variance of gradients', names,
-         yscale='log')
+         yscale='log').locator_params('y', base=1e20)
 d2l.save_figure('numerical_stability_and_init_activations')

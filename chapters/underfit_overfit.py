@@ -121,7 +121,7 @@ for degree, train_loss, valid_loss in rows:
           + '  <- chosen' * (degree == chosen))
 degrees, *losses = zip(*rows)
 d2l.plot(list(degrees), losses, 'degree', 'loss', ['train', 'valid'],
-         yscale='log').set_xticks(degrees)
+         yscale='log').set_xticks(degrees[1::2])
 d2l.save_figure('underfit_overfit_k_fold')
 
 # %% [markdown]
@@ -139,8 +139,10 @@ for n, train_loss, test_loss in rows:
     print(f'{n:8}  {train_loss:10.5f}  {test_loss:9.5f} '
           f'{test_loss - train_loss:.5f}')
 sizes, *losses = zip(*rows)
-d2l.plot(list(sizes), losses, 'training examples', 'loss', ['train', 'test'],
-         xscale='log')
+axes = d2l.plot(list(sizes), losses, 'training examples', 'loss',
+                ['train', 'test'], xscale='log')
+axes.set_xticks(sizes, sizes)
+axes.minorticks_off()
 d2l.save_figure('underfit_overfit_gap')
 
 # %% [markdown]

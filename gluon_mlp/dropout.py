@@ -126,8 +126,8 @@ def plot_certainty(agreement, correct):
     bars = axes.bar(names, [group.sum() / max(len(group), 1)
                             for group in groups])
     axes.bar_label(bars, [len(group) or '' for group in groups], fontsize=8)
-    axes.set(xlabel='masks that agree, % (on the bars: test images)',
-             ylabel='test acc', ylim=(0, 1.08))
+    axes.set(xlabel='masks that agree, %', ylabel='test acc', ylim=(0, 1.08))
+    axes.set_title('On each bar: its number of test images', fontsize=10)
     return axes
 
 

@@ -64,6 +64,7 @@ class Experiment:
     """What the current script is running."""
     figures: Path = Path('figures')  # the folder to save them in
     format: str = 'png'  # of the figures' files, or 'svg'
+    lang: str = 'en'  # of the labels in diagrams, or 'zh'
     book_only: bool = False  # whether to end with the book's listings
     edition: Optional[str] = None  # of Fashion-MNIST, once it is loaded
     epochs: Callable = epochs

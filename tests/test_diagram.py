@@ -1,4 +1,9 @@
 """Diagrams: the right units, names and connections."""
+import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from gluon_mlp import experiment
+from gluon_mlp.d2l import diagram
 from gluon_mlp.d2l.diagram import (
     draw_computational_graph,
     draw_dropout,
@@ -103,6 +108,67 @@ def test_several_hidden_layers_are_numbered():
     assert layer_titles(2) == ['Input layer', 'Output layer']
     assert layer_titles(4) == ['Input layer', 'Hidden layer 1',
                                'Hidden layer 2', 'Output layer']
+
+
+@pytest.fixture
+def fonts(monkeypatch):
+    """Let the machine have just the fonts of these files."""
+    def fonts(*paths):
+        diagram.chinese_font.cache_clear()
+        monkeypatch.setattr(diagram.font_manager, 'findSystemFonts',
+                            lambda: [*map(str, paths)])
+    yield fonts
+    diagram.chinese_font.cache_clear()
+
+
+def make_font(path, characters):
+    """Write a font with empty shapes for these characters."""
+    names = ['.notdef', *map('u{:04X}'.format, map(ord, characters))]
+    font = FontBuilder(1000)
+    font.setupGlyphOrder(names)
+    font.setupCharacterMap(dict(zip(map(ord, characters), names[1:])))
+    font.setupGlyf({name: TTGlyphPen(None).glyph() for name in names})
+    font.setupHorizontalMetrics(dict.fromkeys(names, (1000, 0)))
+    font.setupHorizontalHeader(ascent=800, descent=-200)
+    font.setupNameTable({'familyName': path.stem, 'styleName': 'Regular'})
+    font.setupOS2()
+    font.setupPost()
+    font.save(path)
+    return path
+
+
+def titles_in_chinese():
+    with experiment.use(lang='zh'):
+        axes = draw_network(MLP)
+    axes.figure.canvas.draw()
+    return axes.texts[0], [text.get_text() for text in axes.texts
+                           if '$' not in text.get_text()]
+
+
+@pytest.mark.filterwarnings('error')  # a missing character is a warning
+def test_titles_in_chinese_are_in_a_font_that_has_them(fonts, tmp_path):
+    """Not in the first font, nor in one that cannot be read.
+
+    Matplotlib measures a line by the letters l and p.
+    """
+    damaged = tmp_path / 'A-Regular.ttf'
+    damaged.write_text('no font')
+    right = make_font(tmp_path / 'C.ttf', '输入层隐藏出lp')
+    fonts(damaged, make_font(tmp_path / 'B-Regular.ttf', '输入'), right)
+    text, titles = titles_in_chinese()
+    assert titles == ['输入层', '隐藏层', '输出层']
+    assert text.get_fontproperties().get_file() == str(right)
+    assert layer_titles(4, 'zh')[1:3] == ['隐藏层 1', '隐藏层 2']
+
+
+def test_without_such_a_font_one_line_says_so(fonts, tmp_path, capsys):
+    fonts(make_font(tmp_path / 'B.ttf', '输入'))
+    for _ in range(2):
+        _, titles = titles_in_chinese()
+        assert titles == ['Input layer', 'Hidden layer', 'Output layer']
+    out, err = capsys.readouterr()
+    assert out == '' and len(err.splitlines()) == 1
+    assert 'so the labels are in English' in err
 
 
 def test_given_axes_are_drawn_on_and_returned():

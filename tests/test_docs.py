@@ -1,6 +1,7 @@
 """README, in two languages, and the pages in docs/: what they say is so."""
 import ast
 import importlib
+import json
 import re
 import shlex
 import subprocess
@@ -195,6 +196,13 @@ def check_pip(*words):
         assert (ROOT / words[words.index('-r') + 1]).is_file()
 
 
+def check_docker(command, *words):
+    """What runs in a container is a command, too."""
+    assert command in ('build', 'run', 'start', 'exec')
+    if command == 'exec':
+        check_command(words[words.index('gluon-mlp') + 1:])
+
+
 def check_export(assignment):
     """Something reads this variable: this project or pip."""
     name = assignment.partition('=')[0]
@@ -205,7 +213,8 @@ def check_export(assignment):
 
 def check_command(words):
     starts = {('gluon-mlp',): check_tool, ('pip',): check_pip,
-              ('make',): check_make, ('export',): check_export,
+              ('make',): check_make, ('docker',): check_docker,
+              ('export',): check_export,
               ('.', '.venv/bin/activate'): lambda: None}
     for start, check in starts.items():
         if tuple(words[:len(start)]) == start:
@@ -266,6 +275,19 @@ def test_a_command_prints_what_the_readme_shows(command, shown, tmp_path,
     difference = onp.array([float(text) for text in found.groups()]) - [
         float(text) for text in re.findall(DECIMAL, shown)]
     assert abs(difference).max(initial=0) < 0.02
+
+
+def test_the_files_for_docker_fit_together():
+    """The page, the image, and VS Code's container have the same port."""
+    image = (ROOT / 'Dockerfile').read_text()
+    container = json.loads(
+        (ROOT / '.devcontainer' / 'devcontainer.json').read_text())
+    port, = re.findall(r'^EXPOSE (\d+)$', image, re.MULTILINE)
+    assert container['forwardPorts'] == [int(port)]
+    page = (ROOT / 'docs' / 'install.md').read_text()
+    assert f'-p 127.0.0.1:{port}:{port} ' in page
+    assert f' AS {container["build"]["target"]}\n' in image
+    assert f'\nUSER {container["remoteUser"]}\n' in image
 
 
 # Python

@@ -85,7 +85,7 @@ def test_help_shows_the_sections_own_values(slug, capsys):
     expected = {name: getattr(section, name, None)
                 for name in OWN[slug].split()}
     expected.update(seed=0, device='cpu', output='figures', format='png',
-                    show=None, book_only=None, help=None)
+                    lang='en', show=None, book_only=None, help=None)
     if 'num_epochs' in expected:
         expected.update(checkpoint=None, resume=None, durable=None,
                         history=None)
@@ -112,6 +112,14 @@ def test_options_reach_the_script(call):
         assert (code, err) == (0, '') and out.endswith('the end\n')
         assert tuple(found[name] for name in (
             'batch_size', 'lr', 'num_epochs')) == values
+
+
+def test_the_language_of_diagrams_reaches_the_experiment(call):
+    script = ('from gluon_mlp.run.options import options\n'
+              'from gluon_mlp import experiment, mlp_scratch\n'
+              'options(mlp_scratch, "")\nprint(experiment.current.lang)\n')
+    for args, lang in [((), 'en'), (('--lang', 'zh'), 'zh')]:
+        assert call(*args, script=script)[:3] == (0, f'{lang}\n', '')
 
 
 def test_a_notebook_gets_the_sections_values(monkeypatch, tmp_path):

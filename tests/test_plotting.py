@@ -118,6 +118,33 @@ def test_one_epoch_is_no_warning(tmp_path):
         save_figure('one')
 
 
+def test_a_short_run_has_whole_epochs():
+    """Two epochs have no tick between them, and 100 have what d2l has."""
+    for last, expected in [(1, [1]), (2, [1, 2]),
+                           (100, [20, 40, 60, 80, 100])]:
+        animator = Animator(xlabel='epoch', xlim=[1, last])
+        animator.add(1, 0.5)
+        ticks = animator.axes[0].get_xticks()
+        assert [x for x in ticks if 1 <= x <= last] == expected
+    ticks = plot(X, Y, 'epochs').get_xticks()
+    assert (ticks == ticks.round()).all()
+
+
+def test_the_points_of_a_short_curve_have_markers():
+    """One point alone is seen; a curve of five has the marker of its format.
+    """
+    animator = Animator(fmts=['-', 's-'])
+    for epoch in range(1, 6):
+        animator.add(epoch, (0.5, 0.6))
+        marked = [line.get_marker() != 'None'
+                  for line in animator.axes[0].lines]
+        assert marked == [epoch < 5, True]
+    assert animator.axes[0].lines[1].get_marker() == 's'
+    for n, marked in [(1, True), (5, False)]:
+        line, = plot(range(n), range(n)).lines
+        assert (line.get_marker() != 'None') is marked
+
+
 def test_a_curve_keeps_and_draws_its_rows():
     """The history of a training, with a plot or without."""
     curve, alone = Curve(Animator()), Curve()

@@ -121,7 +121,7 @@ def print_result(result):
         say(_source_text(number))
     if 'left out' in result.about:
         say(f"left out by --quick: {result.about['left out']}")
-        say("of docs/compare.md's wrong ports, --quick does not catch: "
+        say('wrong ports of docs/compare.md that --quick misses: '
             f"{result.about['not caught']}")
     counts = result.counts().values()
     print_line('', 'all', result.verdict(), counts)

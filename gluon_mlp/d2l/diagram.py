@@ -1,11 +1,19 @@
 """Diagrams of networks, and computational graphs (4.1, 4.6, 4.7)."""
+import sys
+from functools import lru_cache
 from itertools import product
+from pathlib import Path
 
+from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
-RADIUS, LAYER_HEIGHT = 0.34, 1.7  # the units of a layer are 1 apart
+from .. import experiment
+
+RADIUS, LAYER_HEIGHT = 0.34, 2.2  # the units of a layer are 1 apart
 NODE_SIZE = 0.32  # of a graph: a circle's radius, half a square's side
+TITLES = {'en': ('Input layer', 'Hidden layer', 'Output layer'),
+          'zh': ('输入层', '隐藏层', '输出层')}
 
 
 def draw_network(layers, dropped=(), axes=None):
@@ -21,14 +29,16 @@ def draw_network(layers, dropped=(), axes=None):
     width, height = max(map(len, names)), len(names) * LAYER_HEIGHT
     if axes is None:
         _, axes = plt.subplots(figsize=(0.5 * (width + 2), 0.5 * height))
+    font = chinese_font() if experiment.current.lang == 'zh' else None
+    titles = layer_titles(len(names), 'zh' if font else 'en')
     rows = []
-    for j, (title, row) in enumerate(zip(layer_titles(len(names)), names)):
+    for j, (title, row) in enumerate(zip(titles, names)):
         left, y = (width - len(row)) / 2, j * LAYER_HEIGHT
-        axes.text(-0.6, y, title, ha='right', va='center')
+        axes.text(-0.6, y, title, ha='right', va='center', font=font)
         rows.append(_draw_layer(axes, row, left, y, dropped))
     for lower, upper in zip(rows, rows[1:]):
         for a, b in product(lower, upper):
-            _draw_arrow(axes, a, b, mutation_scale=7, lw=0.7)
+            _draw_arrow(axes, a, b, mutation_scale=5, lw=0.6)
     return _trim(axes, width, height - LAYER_HEIGHT + 1)
 
 
@@ -37,18 +47,37 @@ def draw_dropout(layers, dropped):
 
     The arguments are those of `draw_network`. Returns both axes.
     """
-    _, both = plt.subplots(1, 2, figsize=(9, 2.6))
+    _, both = plt.subplots(1, 2, figsize=(9, 3.2))
     for axes, names in zip(both, ((), dropped)):
         draw_network(layers, names, axes)
     return both
 
 
-def layer_titles(num_layers):
+def layer_titles(num_layers, lang='en'):
     """The titles of the layers; several hidden layers are numbered."""
-    hidden = [f'Hidden layer {i}' for i in range(1, num_layers - 1)]
+    first, title, last = TITLES[lang]
+    hidden = [f'{title} {i}' for i in range(1, num_layers - 1)]
     if len(hidden) == 1:
-        hidden = ['Hidden layer']
-    return ['Input layer', *hidden, 'Output layer']
+        hidden = [title]
+    return [first, *hidden, last]
+
+
+@lru_cache
+def chinese_font():
+    """The file of a font that has Chinese titles, or None.
+
+    None is told on standard error, once.
+    """
+    for path in sorted(font_manager.findSystemFonts(),
+                       key=lambda path: ('Regular' not in path, path)):
+        try:
+            font = font_manager.get_font(path)
+        except (OSError, RuntimeError):  # no outlines, for instance
+            continue
+        if all(font.get_char_index(ord(c)) for c in ''.join(TITLES['zh'])):
+            return Path(path)
+    print('no font with Chinese characters is installed, so the labels are '
+          'in English: fonts-noto-cjk is one', file=sys.stderr)
 
 
 def _draw_layer(axes, names, left, y, dropped):

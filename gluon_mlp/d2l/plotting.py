@@ -10,6 +10,7 @@ from ..errors import DisplayError, NonFiniteLossError
 from ..files import written_whole
 
 FORMATS = ('-', 'm--', 'g-.', 'r:')
+DISC = (20, 0)  # a marker that no format has
 
 
 def in_notebook():
@@ -29,6 +30,8 @@ def set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend):
     axes.set_ylabel(ylabel)
     axes.set_xscale(xscale)
     axes.set_yscale(yscale)
+    if xlabel in ('epoch', 'epochs') and xscale == 'linear':
+        axes.locator_params('x', integer=True, min_n_ticks=1)
     # set_xlim(None) would end the autoscaling; one epoch has no width.
     if xlim is not None and xlim[0] != xlim[1]:
         axes.set_xlim(xlim)
@@ -55,9 +58,15 @@ def plot(X, Y=None, xlabel=None, ylabel=None, legend=None, xlim=None,
     if axes is None:
         _, axes = plt.subplots(figsize=figsize)
     for x, y, fmt in zip(xs, curves, cycle(fmts)):
-        axes.plot(x, y, fmt)
+        _mark(*axes.plot(x, y, fmt))
     set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend)
     return axes
+
+
+def _mark(line):
+    """Mark the points of a line of a few, as one point has no line."""
+    if line.get_marker() in ('None', DISC):
+        line.set_marker(DISC if len(line.get_xdata()) < 5 else 'None')
 
 
 def _curves(a):
@@ -102,6 +111,7 @@ class Animator:
         for line, a, b in zip(self.lines, xs, ys):
             if a is not None and b is not None:
                 line.set_data([*line.get_xdata(), a], [*line.get_ydata(), b])
+                _mark(line)
         self.axes[0].relim()
         self.axes[0].autoscale_view()
         if in_notebook():

@@ -213,5 +213,8 @@ def predict_ch3(net, test_iter, n=6):
     trues = get_fashion_mnist_labels(y[:n])
     preds = get_fashion_mnist_labels(net(X).argmax(axis=1)[:n])
     titles = [true + '\n' + pred for true, pred in zip(trues, preds)]
-    show_images(X[:n].reshape(-1, 28, 28), 1, len(titles), titles=titles)
+    axes = show_images(X[:n].reshape(-1, 28, 28), 1, len(titles),
+                       titles=titles)
+    axes[0].annotate('true:\npredicted:', (-0.2, 1), (0, 6), 'axes fraction',
+                     'offset points', ha='right', fontsize=10)
     return trues, preds

@@ -38,6 +38,7 @@ PROBABILITY = Number(float, 0, 0.999)  # MXNet's Dropout(1) gives NaN
 SEED = Number(int, 0, MOST)
 FOLDER = click.Path(file_okay=False, writable=True, path_type=Path)
 FORMAT = click.Choice(['png', 'svg'])
+LANG = click.Choice(['en', 'zh'])
 
 # The constants that a script may take from its command line: their type,
 # their help, and other names of the option.
@@ -72,6 +73,8 @@ SHARED = (
                  help='Folder for the figures.'),
     click.Option(['--format'], type=FORMAT, default='png', show_default=True,
                  help='Of the figures.'),
+    click.Option(['--lang'], type=LANG, default='en', show_default=True,
+                 help='Of the labels in diagrams.'),
     click.Option(['--show'], is_flag=True,
                  help='Show the figures in windows, too.'),
     click.Option(['--book-only'], is_flag=True,
@@ -161,7 +164,7 @@ def _option(name, value):
                         show_default=value is not None)
 
 
-def _begin(section, own, seed, device, output, format, show, book_only,
+def _begin(section, own, seed, device, output, format, lang, show, book_only,
            checkpoint=None, resume=False, durable=False, history=None):
     """Begin a script's run. What it opens stays open until it ends."""
     _check(device, checkpoint, resume, durable, own.get('num_gpus', 1))
@@ -177,8 +180,8 @@ def _begin(section, own, seed, device, output, format, show, book_only,
         name: value for name, value in own.items()
         if isinstance(value, (int, float))}}  # no path
     opened.close()  # of an earlier script in this process
-    opened.enter_context(experiment.use(figures=output, format=format,
-                                        book_only=book_only))
+    opened.enter_context(experiment.use(
+        figures=output, format=format, lang=lang, book_only=book_only))
     opened.enter_context(get_device(device))
     if checkpoint:
         slug = section.__name__.rpartition('.')[2]
