@@ -196,6 +196,22 @@ def test_exchange_takes_the_neighbours_activation_of_the_same_unit():
     assert taken.mean() == pytest.approx(0.25, abs=0.05)
 
 
+def test_exchange_is_biased_and_its_variant_is_not():
+    """The expectation of the noise in one batch, by 4,000 draws.
+
+    A difference is up to 5 errors: of h, a tenth of the spread of its unit.
+    """
+    seed(0)
+    H, p = np.random.normal(1, 1, (8, 5)), 0.25
+    own, mean = H.asnumpy(), H.mean(axis=0).asnumpy()
+    biased, unbiased = (onp.mean([noise(H, p).asnumpy() for _ in range(
+        4000)], axis=0) for noise in (dropout.exchange_noise,
+                                      dropout.unbiased_exchange))
+    neighbour = onp.roll(own, 1, axis=0)
+    assert abs(biased - (1 - p) * own - p * neighbour).max() < 0.1
+    assert abs(unbiased - own - p / (1 - p) * (neighbour - mean)).max() < 0.1
+
+
 def test_gradient_of_a_trace_has_the_shape_of_its_matrix(small):
     results = run('4.7.1')
     assert results.pop('shape') == (3, 4)
@@ -225,12 +241,16 @@ def test_a_diverged_setting_is_not_chosen(small, monkeypatch):
     assert math.isnan(rows[0][3]) and 'lr 0.1;' in rows[3][0]
 
 
-def test_the_error_of_a_difference_is_that_of_pairs():
-    """Seeds move both, by far more than they differ."""
-    results = {'a': (0, 0, 0, [0.1, 0.5, 0.9]), 'b': (0, 0, 0, [0, 0.3, 0.9])}
-    difference, error = dropout._difference(results, 'a', 'b')
-    assert difference == pytest.approx(0.1)
-    assert error == pytest.approx(0.1 / 3 ** 0.5)
+@pytest.mark.parametrize('what', ['activations', 'weights'])
+def test_masks_of_a_minibatch_are_those_asked_for(what):
+    """With ones everywhere, an output counts what its mask has kept: rows
+    of the same mask agree, and the units do if activations are dropped."""
+    seed(0)
+    out = dropout._product(np.ones((12, 400)), np.ones((400, 3)), what, 4,
+                           0.5).asnumpy().reshape(4, 3, 3)
+    assert out.mean() == pytest.approx(400, rel=0.1)
+    assert (out == out[:, :1]).all() and len(onp.unique(out[:, 0, 0])) == 4
+    assert (out == out[..., :1]).all() == (what == 'activations')
 
 
 def test_a_split_network_and_small_batches_have_the_same_gradients(small):
@@ -244,9 +264,12 @@ def test_a_split_network_and_small_batches_have_the_same_gradients(small):
 
 def test_symmetries_leave_the_function_as_it_is(small):
     results = run('4.8.1')
-    assert results.pop('scales, tanh') > 0.1
-    assert results.pop('normal channels') > 0.1
-    assert max(results.values()) < 1e-5  # float32, outputs of size 10
+    changes = results['changes']
+    assert changes.pop('scales, tanh') > 0.1
+    assert max(changes.values()) < 1e-5  # float32, outputs of size 10
+    for kind in ('channels', 'states'):
+        assert results[f'equal {kind}'][:2] == [0, 0]
+        assert min(results[f'random {kind}'][:2]) > 0.1
 
 
 def test_eigenvalues_of_a_product_keep_the_bounds(small):

@@ -2,18 +2,19 @@
 import time
 
 import numpy as onp
-from mxnet import autograd, cpu, np, npx
+from mxnet import autograd, cpu, gluon, np, npx
 from mxnet.gluon import nn
 
 from ..backprop import (
     OPERATORS,
     VARIABLES,
     autograd_gradient,
-    backward,
+    cross_entropy,
+    cross_entropy_grad,
     finite_differences,
-    forward,
     memory,
     peak_memory,
+    regularization_term,
     relu_grad,
 )
 from ..d2l.diagram import draw_computational_graph
@@ -84,28 +85,18 @@ def exercise_2a(quick=False):
 def exercise_2b(quick=False):
     """Forward and backward propagation with a bias in the hidden layer
 
-    Forward: u = W1 x, z = u + b, h = phi(z), o = W2 h, L = l(o, y),
-    s = lambda / 2 (||W1||^2 + ||W2||^2), J = L + s.
-
-    Backward, as before down to dJ/dz = dJ/dh * phi'(z), where
-    dJ/dh = W2' dJ/do. An addition passes its gradient on unchanged to both
-    of its inputs, so dJ/du = dJ/dz and dJ/db = dJ/dz. Then
-    dJ/dW1 = dJ/du x' + lambda W1; b has no term of the penalty.
-
-    The section's functions do it with the activation z -> phi(z + b) of the
-    product u, whose derivative is phi'(z + b): their dJ/dz is then dJ/du.
+    TODO
     """
     x, W1, W2, b = _normal(4), _normal(5, 4), _normal(3, 5), _normal(5)
     y, lambd = 0, 0.1
 
-    def J(W1, b):
-        return forward(x, y, W1, W2, lambd, lambda u: npx.relu(u + b)).J
-    values = forward(x, y, W1, W2, lambd, lambda u: npx.relu(u + b))
-    grads = backward(x, y, W1, W2, lambd, values, lambda u: relu_grad(u + b))
+    def J(W1=W1, b=b, W2=W2):
+        return _with_bias(x, y, W1, b, W2, lambd)[0]
+    _, dW1, db, dW2 = _with_bias(x, y, W1, b, W2, lambd)
     results = {}
     for name, by_hand, f, a in (
-            ('b', grads.z, lambda b: J(W1, b), b),
-            ('W1', grads.W1, lambda W1: J(W1, b), W1)):
+            ('b', db, lambda b: J(b=b), b), ('W1', dW1, J, W1),
+            ('W2', dW2, lambda W2: J(W2=W2), W2)):
         results[name] = (_difference(by_hand, autograd_gradient(f, a)),
                          _difference(by_hand, finite_differences(f, a)))
     show_table(['dJ/d', 'autograd', 'finite differences'],
@@ -114,34 +105,48 @@ def exercise_2b(quick=False):
     return results
 
 
+def _with_bias(x, y, W1, b, W2, lambd):
+    """The objective J with a bias b, and dJ/dW1, dJ/db, dJ/dW2."""
+    u = np.dot(W1, x)
+    z = u + b
+    h = npx.relu(z)
+    o = np.dot(W2, h)
+    J = cross_entropy(o, y) + regularization_term(W1, W2, lambd)
+    do = cross_entropy_grad(o, y)
+    dW2 = np.outer(do, h) + lambd * W2
+    dh = np.dot(W2.T, do)
+    dz = dh * relu_grad(z)
+    du = db = dz
+    dW1 = np.outer(du, x) + lambd * W1
+    return J, dW1, db, dW2
+
+
 def exercise_3(quick=False):
     """The memory that training and prediction take
 
-    Prediction may forget a layer's input once its output is there: for a
-    batch of n the two take 2 n h numbers, whatever the depth. The backward
-    pass needs the activations of all layers, so training keeps them: about
-    L n h numbers, proportional to depth and batch size. To it come, in both,
-    the parameters, L h (h + 1) numbers, and in training as many for their
-    gradients (and again for each state of the optimizer: none for SGD, two
-    for Adam), independent of the batch size.
-
-    Measured below: the activations, the most bytes alive at a time; not the
-    parameters and their gradients, which the formula gives.
+    TODO
     """
-    n, h = (64, 64) if quick else (256, 256)
+    d, h, q = 784, 256, 10
+    net = nn.Sequential()
+    net.add(nn.Dense(h, use_bias=False, in_units=d), nn.Activation('relu'),
+            nn.Dense(q, use_bias=False, in_units=h))
+    net.initialize()
     rows = []
-    for L in (1, 2, 4, 8) if quick else (1, 2, 4, 8, 16, 32):
-        predict, train = memory(L, n, h)
-        rows.append((L, predict / 1e6, train / 1e6, 4 * L * n * h / 1e6,
-                     4 * L * h * (h + 1) / 1e6))
-    show_table(['layers', 'prediction', 'training', '4 L n h',
-                'gradients, 4 L h (h + 1)'], rows,
-               f'MB, batch size {n}, {h} units a layer')
-    layers, *curves = zip(*rows)
-    plot(layers, curves[:3], 'layers', 'MB',
-         ['prediction', 'training', '4 L n h'])
-    save_figure('exercise_4_7_3')
+    for n in (32, 64) if quick else (64, 128, 256, 512, 1024):
+        predict, train = _memory_of(net, np.ones((n, d)), np.zeros(n))
+        rows.append((n, predict, train))
     return rows
+
+
+def _memory_of(net, X, y):
+    """The `peak_memory` of a prediction and of a step of training."""
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+
+    def train():
+        with autograd.record():
+            l = loss(net(X), y)
+        l.backward()
+    return peak_memory(lambda: net(X)), peak_memory(train)
 
 
 SECOND_ORDER = (

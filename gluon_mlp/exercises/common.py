@@ -12,6 +12,24 @@ from ..d2l.training import train_ch3
 
 npx.set_np()
 
+# Student's t, of which 95 % of the draws lie within, by the number of seeds.
+T = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36}
+
+
+def paired(a, b):
+    """How `a` and `b` differ, which have a number for each of some seeds.
+
+    Both have the same seeds, from which they start and shuffle alike. Returns
+    the mean of a - b, its standard error, and 'more' or 'less' if the mean is
+    beyond the 95 % range of chance, or else 'a tie'.
+    """
+    differences = onp.subtract(a, b)
+    n, mean = len(differences), float(differences.mean())
+    error = float(differences.std(ddof=1) / n ** 0.5)
+    if abs(mean) <= T[n] * error:
+        return mean, error, 'a tie'
+    return mean, error, 'more' if mean > 0 else 'less'  # NaN, diverged: less
+
 
 def show_table(columns, rows, title=None):
     """Print `rows` of texts and numbers as a table with these `columns`."""

@@ -6,6 +6,7 @@ from mxnet import gluon, np, npx
 from mxnet.gluon import nn
 
 from ..d2l.plotting import plot, save_figure
+from ..d2l.training import seed
 from ..environment import (
     covariate_data,
     covariate_weights,
@@ -17,7 +18,7 @@ from ..environment import (
     train_domain_classifier,
     train_weighted,
 )
-from .common import draw_seeds, show_table
+from .common import draw_seeds, paired, show_table
 
 npx.set_np()
 
@@ -71,24 +72,37 @@ def exercise_1(quick=False):
     trust keywords less: on the pages that it trains on it gets worse, on
     those that it then meets better, and the two draw near each other.
     """
-    n = 500 if quick else 5000
-    X, y = _draw_pages(n)
-    X_test, y_test = _draw_pages(n)
-    seen, rows = X, []
-    seen_test = X_test
-    for i in range(1, 4 if quick else 7):
-        net = _train(seen, y)
-        before = evaluate(net, seen_test, y_test)
-        seen, seen_test = (_react(net, X, y), _react(net, X_test, y_test))
-        w = onp.diff(net.weight.data().asnumpy(), axis=0)[0]
-        rows.append((i, *w.tolist(), before,
-                     evaluate(net, seen_test, y_test)))
+    n, num_rounds = (500, 3) if quick else (5000, 6)
+    runs = onp.array([_rounds(number, n, num_rounds)
+                      for number in draw_seeds(2 if quick else 5)])
+    rows = [(i, *row) for i, row in enumerate(runs.mean(axis=0).tolist(), 1)]
     show_table(['round', 'weight of content', 'of keywords',
-                'acc when trained', 'acc after the reaction'], rows)
-    rounds, _, _, *curves = zip(*rows)
+                'acc when trained', 'acc after the reaction', 'lost'], rows)
+    changes = {name: paired(runs[:, -1, i], runs[:, 0, i])
+               for i, name in enumerate(('content', 'keywords', 'trained',
+                                         'after', 'lost'))}
+    show_table(['last round - first', 'mean', '+-', ''],
+               [(name, *row) for name, row in changes.items()])
+    rounds, _, _, *curves, _ = zip(*rows)
     plot(rounds, curves, 'round', 'accuracy',
          ['when trained', 'after the reaction'], fmts=['o-', 'ms--'])
     save_figure('exercise_4_9_1')
+    return {'rows': rows, 'changes': changes}
+
+
+def _rounds(number, n, num_rounds):
+    """Train and react in turn: weights, accuracies, loss of each round."""
+    seed(number)
+    X, y = _draw_pages(n)
+    X_test, y_test = _draw_pages(n)
+    seen, seen_test, rows = X, X_test, []
+    for _ in range(num_rounds):
+        net = _train(seen, y)
+        before = evaluate(net, seen_test, y_test)
+        seen, seen_test = (_react(net, X, y), _react(net, X_test, y_test))
+        after = evaluate(net, seen_test, y_test)
+        w = onp.diff(net.weight.data().asnumpy(), axis=0)[0]
+        rows.append((*w.tolist(), before, after, before - after))
     return rows
 
 
@@ -168,25 +182,35 @@ def exercise_3(quick=False):
     """
     n, rows = (200 if quick else 1000), []
     for distance in (0, 0.5, 1, 1.5, 2):
-        mean = (mean_train[0] + distance, mean_test[1])
-        runs = []
-        for _ in draw_seeds(2 if quick else 5):
-            (X, y), (X_test, y_test) = (covariate_data(mean_train, n),
-                                        covariate_data(mean, n))
-            h = train_domain_classifier(X, X_test, **SETTINGS)
-            beta = covariate_weights(h, X)
-            cut = covariate_weights(h, X, c=5)
-            runs.append([*(evaluate(_train(X, y, w), X_test, y_test)
-                           for w in (None, beta, cut)),
-                         effective_size(beta)])
-        rows.append((distance, *onp.mean(runs, axis=0).tolist()))
+        runs = onp.array([_corrected(number, n, distance)
+                          for number in draw_seeds(2 if quick else 8)])
+        rows.append((distance, *runs.mean(axis=0).tolist(),
+                     *paired(runs[:, 1], runs[:, 0]),
+                     *paired(runs[:, 2], runs[:, 0])))
     show_table(['shift', 'test acc', 'weighted', 'cut at 5',
-                f'effective examples of {n}'], rows)
+                f'effective examples of {n}', 'gain', '+-', '',
+                'gain, cut', '+-', ''], rows)
     distances, *curves = zip(*rows)
     plot(distances, curves[:3], 'shift of the mean', 'test acc',
          ['unweighted', 'weighted', 'weights cut at 5'])
     save_figure('exercise_4_9_3')
     return rows
+
+
+def _corrected(number, n, distance):
+    """The test accuracy without weights, with them, with them cut at 5.
+
+    The last number is the effective size of the n examples.
+    """
+    seed(number)
+    mean = (mean_train[0] + distance, mean_test[1])
+    (X, y), (X_test, y_test) = (covariate_data(mean_train, n),
+                                covariate_data(mean, n))
+    h = train_domain_classifier(X, X_test, **SETTINGS)
+    beta = covariate_weights(h, X)
+    cut = covariate_weights(h, X, c=5)
+    return [*(evaluate(_train(X, y, w), X_test, y_test)
+              for w in (None, beta, cut)), effective_size(beta)]
 
 
 def exercise_4(quick=False):

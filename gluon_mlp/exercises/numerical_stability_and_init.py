@@ -1,15 +1,21 @@
 """Answers to the exercises of 4.8."""
 import numpy as onp
 from mxnet import autograd, gluon, init, np, npx
-from mxnet.gluon import nn
+from mxnet.gluon import nn, rnn
 
 from ..d2l import fashion_mnist
-from ..d2l.data import load_array
+from ..d2l.data import load_array, synthetic_data
 from ..d2l.plotting import plot, save_figure
 from ..d2l.training import evaluate_accuracy, seed, sgd, train_epoch_ch3
 from ..mlp import forward, get_quadrants
 from ..numerical_stability_and_init import train_from
-from .common import draw_seeds, legend_beside, plot_dots, show_table
+from .common import (
+    draw_seeds,
+    legend_beside,
+    paired,
+    plot_dots,
+    show_table,
+)
 
 npx.set_np()
 
@@ -25,32 +31,23 @@ def _load(quick):
 
 
 def exercise_1(quick=False):
-    """Other symmetries, besides that of equal hidden units
+    """Other symmetries that have to be broken
 
-    The permutation of the hidden units is one symmetry. Others, each shown
-    below to leave the function as it is (scales only with ReLU, not tanh):
-
-    - signs: for an odd activation such as tanh, changing the sign of all
-      weights into and out of a unit;
-    - scales: for ReLU, multiplying the weights into a unit by c > 0 and
-      those out of it by 1 / c;
-    - shifts: adding the same number to all the outputs of a softmax.
-
-    The ones that have to be broken are those that the initial point itself
-    shares, as then the gradient does too and training cannot leave it:
-    equal channels of a convolution, equal heads of attention, equal states
-    of a recurrent layer, equal experts of a mixture. Below: channels that
-    start equal have equal gradients, random ones not. A symmetry that merely
-    relates different points (scales, signs) gives equally good minima, and
-    does no harm.
+    TODO
     """
     results = _changes()
     show_table(['change', 'outputs differ by at most'], results.items())
-    for initializer in (init.Constant(0.1), init.Normal(0.1)):
-        name = f'{type(initializer).__name__.lower()} channels'
-        results[name] = _channel_spread(initializer)
-        print(f'{name}: their gradients differ by {results[name]:.2g}')
-    return results
+    seeds, rows = draw_seeds(2 if quick else 3), {}
+    for kind in ('channels', 'states'):
+        for name, initializer in (('equal', init.Constant(0.3)),
+                                  ('random', init.Normal(0.3))):
+            runs = [_learn_from_teacher(kind, initializer, number, 20 if quick
+                                        else 1000) for number in seeds]
+            rows[f'{name} {kind}'] = onp.mean(runs, axis=0).tolist()
+    show_table(['start', 'spread of the units, first gradient',
+                'after training', 'loss', 'share of the variance'],
+               [(name, *row) for name, row in rows.items()])
+    return {'changes': results, **rows}
 
 
 def _changes():
@@ -78,44 +75,111 @@ def _changes():
     return results
 
 
-def _channel_spread(initializer):
-    """How the gradients of a convolution's channels differ at the start."""
+def _student(kind, initializer, X):
+    """A layer of 4 channels, or of 4 recurrent states, and one output."""
     net = nn.Sequential()
-    net.add(nn.Conv2D(4, 3, activation='relu'), nn.Dense(1))
+    net.add(nn.Conv2D(4, 3, activation='tanh') if kind == 'channels' else
+            rnn.RNN(4, 'tanh', layout='NTC'), nn.Dense(1))
     net.initialize(initializer)
-    X = np.random.normal(size=(8, 1, 6, 6))
-    with autograd.record():
-        l = (net(X) ** 2).sum()
-    l.backward()
-    grad = net[0].weight.grad()
-    return float((grad.max(axis=0) - grad.min(axis=0)).max())
+    net(X)  # now the shapes are known
+    return net
+
+
+def _learn_from_teacher(kind, initializer, number, num_steps, lr=0.01):
+    """Learn the outputs of such a network whose weights are random.
+
+    Returns how far the units' weights differ in the first gradient and after
+    training, the loss, and the loss as a share of the outputs' variance.
+    """
+    seed(number)
+    X = np.random.normal(size=(256, 1, 6, 6) if kind == 'channels' else
+                         (256, 6, 6))
+    y = _student(kind, init.Normal(1), X)(X)
+    net, loss = _student(kind, initializer, X), gluon.loss.L2Loss()
+    trainer = gluon.Trainer(net.collect_params(), 'adam',
+                            {'learning_rate': lr})
+    W = next(iter(net[0].collect_params().values()))
+    for step in range(num_steps):
+        with autograd.record():
+            l = loss(net(X), y)
+        l.backward()
+        if step == 0:
+            first = _spread(W.grad())
+        trainer.step(len(X))
+    l = float(l.mean())
+    return first, _spread(W.data()), l, 2 * l / float(y.var())
+
+
+def _spread(W):
+    """The largest difference between two units in one of their weights."""
+    return float((W.max(axis=0) - W.min(axis=0)).max())
 
 
 def exercise_2(quick=False):
     """All weights the same in linear and softmax regression
 
-    Here it is fine. There are no hidden units: each weight belongs to one
-    input and one output, so its gradient, (y_hat_k - y_k) x_j summed over
-    the examples, differs from the others' because the inputs and the labels
-    differ. The loss is convex, so wherever training starts it finds the same
-    loss. For an MLP the same start makes all hidden units one unit (the last
-    rows: on the quadrants of 4.8, where one unit is not enough).
+    TODO
     """
-    data, number = _load(quick), draw_seeds(1)[0]
-    results = {f'softmax regression, {name}': _softmax_regression(
-        initializer, number, data, 2 if quick else 20)
-        for name, initializer in (('zero', init.Zero()),
-                                  ('constant 0.5', init.Constant(0.5)),
-                                  ('normal 0.01', init.Normal(0.01)))}
-    show_table(['start', 'train loss', 'test acc'],
-               [(name, *values) for name, values in results.items()])
-    X, y = get_quadrants(200)
-    for name, initializer in (('constant', init.Constant(0.5)),
-                              ('random', init.Normal(0.5))):
-        results[f'MLP, {name}'] = train_from(initializer, X, y).accuracy
-        print(f'MLP on the quadrants, {name}: training accuracy '
-              f'{results[f"MLP, {name}"]:.3f}')
-    return results
+    data, seeds = _load(quick), draw_seeds(2 if quick else 3)
+    starts = {'zero': init.Zero(), 'constant 0.5': init.Constant(0.5),
+              'normal 0.01': init.Normal(0.01),
+              'normal 0.5': init.Normal(0.5)}
+    return {'linear': _linear_starts(starts, seeds, 10 if quick else 200),
+            'softmax': _softmax_starts(starts, seeds, data, 2 if quick else
+                                       50),
+            'MLP': _mlp_starts(seeds)}
+
+
+def _linear_starts(starts, seeds, num_steps):
+    """Linear regression: how far each start ends from least squares.
+
+    Beside it stands how much the weights differ in the first gradient. Both
+    are the largest of the seeds.
+    """
+    rows = {name: onp.max([_linear_regression(initializer, number, num_steps)
+                           for number in seeds], axis=0).tolist()
+            for name, initializer in starts.items()}
+    show_table(['linear regression', 'spread of the first gradient',
+                'weights off least squares'],
+               [(name, *row) for name, row in rows.items()])
+    return rows
+
+
+def _linear_regression(initializer, number, num_steps, lr=0.3):
+    """Gradient descent on data of this seed from one start."""
+    seed(number)
+    X, y = synthetic_data(np.random.normal(size=(5, 1)), 4.2, 200)
+    net, loss = nn.Dense(1), gluon.loss.L2Loss()
+    net.initialize(initializer)
+    trainer = gluon.Trainer(net.collect_params(), 'sgd',
+                            {'learning_rate': lr})
+    spreads = []
+    for _ in range(num_steps):
+        with autograd.record():
+            l = loss(net(X), y)
+        l.backward()
+        spreads.append(_spread(net.weight.grad().T) / len(X))
+        trainer.step(len(X))
+    A = onp.hstack([X.asnumpy(), onp.ones((len(X), 1))])
+    exact = onp.linalg.lstsq(A, y.asnumpy(), rcond=None)[0][:-1, 0]
+    return spreads[0], float(abs(net.weight.data()[0].asnumpy()
+                                 - exact).max())
+
+
+def _softmax_starts(starts, seeds, data, num_epochs):
+    """Softmax regression: each start, and its difference from zero."""
+    runs = {name: onp.array([_softmax_regression(initializer, number, data,
+                                                 num_epochs)
+                             for number in seeds])
+            for name, initializer in starts.items()}
+    rows = {name: [*run.mean(axis=0).tolist(), *(
+        x for i in (0, 1) for x in paired(run[:, i], runs['zero'][:, i]))]
+        for name, run in runs.items()}
+    show_table(['softmax regression', 'train loss', 'test acc',
+                'loss - that of zero', '+-', '', 'acc - that of zero', '+-',
+                ''],
+               [(name, *row) for name, row in rows.items()])
+    return rows
 
 
 def _softmax_regression(initializer, number, data, num_epochs):
@@ -129,6 +193,29 @@ def _softmax_regression(initializer, number, data, num_epochs):
         l, _ = train_epoch_ch3(
             net, data[0], gluon.loss.SoftmaxCrossEntropyLoss(), trainer)
     return l, evaluate_accuracy(net, data[1])
+
+
+def _mlp_starts(seeds):
+    """The control, on the quadrants of 4.8: equal and random weights.
+
+    Of each the spread of the first gradient and the accuracy in training.
+    """
+    runs = {'equal': [], 'random': []}
+    for number in seeds:
+        seed(number)
+        X, y = get_quadrants(200)
+        for name, initializer in (('equal', init.Constant(0.5)),
+                                  ('random', init.Normal(0.5))):
+            one = train_from(initializer, X, y)
+            runs[name].append((one.first_spread, one.accuracy))
+    rows = {name: onp.mean(run, axis=0).tolist()
+            for name, run in runs.items()}
+    gain = paired(*([acc for _, acc in runs[name]]
+                        for name in ('random', 'equal')))
+    show_table(['MLP', 'spread of the first gradient', 'train acc'],
+               [(name, *row) for name, row in rows.items()])
+    print(f'random - equal: {gain[0]:.4g} +- {gain[1]:.4g}, {gain[2]}')
+    return {**rows, 'random - equal': gain}
 
 
 def exercise_3(quick=False):
@@ -213,40 +300,42 @@ def lars(params, lr, batch_size, trust=0.01, eps=1e-9):
 def exercise_4(quick=False):
     """If terms diverge, can it be mended afterwards?
 
-    To a degree: by looking at the sizes while training instead of trusting
-    the initialization. Layer-wise adaptive rate scaling (LARS; You, Gitman
-    and Ginsburg, 2017) gives each layer the rate
-    lr * trust * ||w|| / ||gradient||, so a step changes each layer by the
-    same share of its norm, however large or small the gradient came to it.
-    It takes away the scale of the gradients; it does not give back what is
-    lost in them (a gradient that underflowed to 0, outputs that overflowed,
-    or a sigmoid so saturated that only noise is left). Clipping the
-    gradient's norm and normalizing the activations work in the same spirit.
-
-    Below: five hidden layers started too small, by Xavier, and too large,
-    with plain SGD of one learning rate and with LARS of one; a loss that is
-    not finite counts as diverged. LARS saves the start that diverges, and
-    only begins to move the one that is too small: ten epochs do not make up
-    for a good initialization.
+    TODO
     """
-    data, number, results = _load(quick), draw_seeds(1)[0], {}
-    for name, initializer in (('sigma 0.01', init.Normal(0.01)),
-                              ('Xavier', init.Xavier()),
-                              ('sigma 0.3', init.Normal(0.3))):
-        for step, lr in ((sgd, 0.1), (lars, 1)):
-            seed(number)
-            results[name, step.__name__] = _train_deep(
-                initializer, step, lr, data, 2 if quick else 10)
-    show_table(['start', 'step', 'train loss', 'test acc'],
-               [(*key, *values) for key, values in results.items()])
-    plot_dots([', '.join(key) for key in results],
-              [[acc for _, acc in results.values()]], 'test acc')
+    data, seeds = _load(quick), draw_seeds(2 if quick else 3)
+    starts = {'sigma 0.01': init.Normal(0.01), 'Xavier': init.Xavier(),
+              'sigma 0.3': init.Normal(0.3)}
+    rates = {sgd: (0.001, 0.01, 0.1), lars: (0.3, 1, 3)}
+    results = {}
+    for name, initializer in starts.items():
+        for step, lrs in rates.items():
+            for lr in lrs[:1] if quick else lrs:
+                runs = [_train_deep(initializer, step, lr, data, number,
+                                    1 if quick else 10) for number in seeds]
+                results[f'{name}, {step.__name__}, lr {lr}'] = _summary(runs)
+    show_table(['start, step', 'diverged', 'train loss', 'test acc', '+-'],
+               [(name, *row) for name, row in results.items()])
+    plot_dots(list(results), [[row[2] for row in results.values()]],
+              'test acc')
     save_figure('exercise_4_8_4')
     return results
 
 
-def _train_deep(initializer, step, lr, data, num_epochs):
+def _summary(runs):
+    """How many of the `runs` diverged; mean loss, accuracy, its error.
+
+    The loss is that of the runs that did not diverge, or None.
+    """
+    losses, accs = zip(*runs)
+    finite = [l for l in losses if onp.isfinite(l)]
+    return (len(runs) - len(finite), onp.mean(finite) if finite else '-',
+            float(onp.mean(accs)),
+            float(onp.std(accs, ddof=1) / len(runs) ** 0.5))
+
+
+def _train_deep(initializer, step, lr, data, number, num_epochs):
     """Train five hidden layers; the last training loss, test accuracy."""
+    seed(number)
     net = nn.Sequential()
     for _ in range(5):
         net.add(nn.Dense(64, activation='relu'))
@@ -263,5 +352,5 @@ def _train_deep(initializer, step, lr, data, num_epochs):
         l, _ = train_epoch_ch3(net, data[0],
                                gluon.loss.SoftmaxCrossEntropyLoss(), updater)
         if not onp.isfinite(l):
-            return 'diverged', evaluate_accuracy(net, data[1])
+            break
     return l, evaluate_accuracy(net, data[1])
