@@ -27,8 +27,8 @@ RUN = $(VENV)/bin/python
 PYTEST = PYTHONDONTWRITEBYTECODE= $(RUN) -m pytest \
 	-n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: all help env data notebooks lab compare bench doctor lint quick test \
-	test-slow test-pythons test-mxnet2 clean FORCE $(SECTIONS)
+.PHONY: all help env data notebooks lab compare bench exercises doctor lint \
+	quick test test-slow test-pythons test-mxnet2 clean FORCE $(SECTIONS)
 .NOTPARALLEL:
 
 all: data $(filter-out kaggle_house_price,$(SECTIONS))  ## environment, data, and all sections in their order
@@ -107,6 +107,9 @@ compare: env  ## every number that the book published, beside ours
 
 bench: env  ## how fast each section trains here, and where the time goes
 	$(RUN) -m gluon_mlp bench
+
+exercises: env  ## all exercises in full; stores what their answers quote
+	$(RUN) -m gluon_mlp exercise --store
 
 doctor: $(BASE)  ## what this machine has, what is wrong, and the mend
 	$(RUN) -m gluon_mlp doctor

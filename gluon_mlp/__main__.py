@@ -6,6 +6,7 @@ commands that need it.
 import os
 import sys
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated, Optional
 
 import click
@@ -13,7 +14,7 @@ import typer
 from typer.completion import shell_complete
 
 from . import __version__, experiment, sections
-from .files import check_folder
+from .files import check_file, check_folder
 from .machine import compat
 from .run import ending
 from .run.options import COUNT, FORMAT, SEED, Number
@@ -224,6 +225,9 @@ def exercise(
             '--list', help='Only list them, or all of the chapter.')] = False,
         quick: Annotated[bool, typer.Option(
             '--quick', help='Little data and few epochs.')] = False,
+        store: Annotated[bool, typer.Option(
+            '--store', help='Store the results that the answers quote, by '
+            'default of all exercises. In an hour.')] = False,
         output: Annotated[Path, typer.Option(
             metavar='DIR', file_okay=False, writable=True,
             help='Folder for the figures.')] = Path('figures'),
@@ -236,26 +240,44 @@ def exercise(
     NUMBER is that of one, such as 4.3.2 or 4.4.2a, or of a section, such as
     4.3, whose slug does as well.
     """
-    from .exercises import exercises, matching
+    from .exercises import exercises, matching, stored
     found = matching(number) if number else list(exercises().values())
     if list_ and found:
         for one in found:
             print(f'{one.number:7} {one.title}')
         return
-    if not found or not number:
+    if not found or not (number or store):
         raise typer.BadParameter(f'there is no exercise {number}; --list '
                                  'names them' if number else
                                  'which exercise? --list names them')
+    if store and quick:
+        raise typer.BadParameter('a --quick run shows nothing to --store: '
+                                 'leave out one of them')
     import matplotlib
     matplotlib.use('agg')
-    from .d2l import training
     check_folder(output)
+    if store:
+        check_file(stored.FILE)
     with experiment.use(figures=output, format=format):
         for i, one in enumerate(found):
             print('\n' * bool(i) + f'{one.number} {one.title}\n\n'
                   f'{one.answer}\n')
-            training.seed(seed)
-            one.run(quick=quick)
+            _tell(one, quick, store, seed)
+
+
+def _tell(one, quick, store, seed):
+    """Say how an exercise was measured, and measure it from `seed`."""
+    from .d2l import training
+    from .exercises import stored
+    if not store:
+        print(stored.line(one.number))
+    if quick:
+        print('This run is too short to show what the answer says.')
+    training.seed(seed)
+    start = perf_counter()
+    results = one.run(quick=quick)
+    if store:
+        stored.store(one.number, seed, perf_counter() - start, results)
 
 
 if __name__ == '__main__':

@@ -1,5 +1,7 @@
 """The 49 exercises: each has an answer, and each runs, small."""
+import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -18,10 +20,14 @@ from gluon_mlp.exercises import (
     exercises,
     mlp_scratch,
     numerical_stability_and_init,
+    stored,
 )
+from gluon_mlp.exercises.common import paired
 from house_tables import find_real_tables, sha1, write_tables
 from matplotlib import pyplot as plt
 from mxnet import np
+from scipy import stats
+from scripts import command_here
 
 NUMBERS = {
     '4.1': '1 2 3 4', '4.2': '1 2 3 4 5 6', '4.3': '1 2 3',
@@ -34,6 +40,13 @@ FIGURES = {'4.4.2b': ['exercise_4_4_2b', 'exercise_4_4_2b_10'],
            **dict.fromkeys(['4.5.4', '4.6.4', '4.7.1', '4.7.2b', '4.7.5a',
                             '4.7.5b', '4.8.1', '4.8.2', '4.9.2', '4.9.4',
                             '4.10.1'], [])}
+# Sections with exercises of which no results are stored yet.
+NOT_STORED = ['4.1', '4.2', '4.3', '4.4', '4.5',
+              '4.6', '4.7', '4.8', '4.9', '4.10']
+# A number, with its sign and percent, and what keeps it from the results.
+NUMBER = re.compile(r'(?<![\w.])([+-]?)(\d+(?:,\d{3})*(?:\.\d+)?(?:e-?\d+)?)'
+                    r'( ?%| percent)?')
+SETTING = re.compile(r'`[^`]*`|\b(?:section|exercise) \d[\d.]*\w?')
 # How the exercises print a number.
 FORMATS = ('.4g', '.2g', '.3g', '.3f', '.4f', '.1e', '.2e', '')
 
@@ -88,6 +101,73 @@ def numbers_in(results):
     if isinstance(results, (int, float, onp.number)):
         return [results]
     return [x for part in results for x in numbers_in(part)]
+
+
+def untold(text, results):
+    """The numbers in an answer that round no number of its results.
+
+    Those without a sign may round its opposite. Numbers of one or two digits
+    are not looked at.
+    """
+    values = numbers_in(results)
+    return [''.join(found) for found in NUMBER.findall(SETTING.sub('', text))
+            if re.search(r'[.e]|\d.?\d\d', found[1])
+            and not any(is_rounded(x, *found) for x in values)]
+
+
+def is_rounded(x, sign, digits, percent):
+    mantissa, _, exponent = digits.replace(',', '').partition('e')
+    form = f'.{len(mantissa.partition(".")[2])}{"e" if exponent else "f"}'
+    told = float(f'{sign}{mantissa}e{exponent or 0}')
+    x = x * 100 if percent else x
+    return told in [float(format(y, form)) for y in (
+        [x] if sign else [x, -x])]
+
+
+@pytest.mark.parametrize('text, wrong', [
+    ('0.853, 0.85 and 85.3 % round it', []), ('0.854', ['0.854']),
+    ('-1.7e-5', []), ('+1.7e-5', ['+1.7e-5']), ('1.7e-05', []),
+    ('1.8e-5', ['1.8e-5']), ('65,792 weights', []), ('65,793', ['65,793']),
+    ('lr `0.9`, section 4.7, exercise 4.6.1, 3 of 12', []),
+    ('0.8533.', ['0.8533']), ('+0.85 of 100', ['100']),
+    ('0.1 percent more', []), ('0.2 percent', ['0.2 percent'])])
+def test_a_number_that_no_result_has_is_told(text, wrong):
+    results = {'rows': [['0.854', 0.85321], [65792, -1.74e-5]], 'd': 0.00123}
+    assert untold(text, results) == wrong
+
+
+def test_every_number_of_an_answer_is_of_its_stored_results():
+    """All exercises were measured in full, from seed 0, on one machine."""
+    entries = stored.read()
+    assert {number for number in KNOWN if number.rpartition('.')[0]
+            not in NOT_STORED} <= set(entries) <= set(KNOWN)
+    assert {entry['seed'] for entry in entries.values()} <= {0}
+    for number, entry in entries.items():
+        answer = KNOWN[number].answer
+        assert '\n\nMeasured: ' in answer, number
+        assert untold(answer, entry['results']) == [], number
+
+
+def test_only_what_ran_is_stored_anew(small, monkeypatch, tmp_path, capsys):
+    """With 6 digits; the rest of the file stays. A quick run is refused."""
+    monkeypatch.setattr(stored, 'FILE', tmp_path / 'results.json')
+    old = {'4.5.4': {'results': 1}, '4.10.1': {'results': {'a': [0.5]}}}
+    stored.FILE.write_text(json.dumps(old))
+    command = 'exercise', '4.5.4', '--output', tmp_path
+    assert command_here(*command, '--store', '--quick') == 2
+    assert stored.read() == old
+    assert command_here(*command, '--store') == 0
+    entry = stored.read()['4.5.4']
+    seed(0)
+    results = KNOWN['4.5.4'].run()
+    assert entry['seed'] == 0 and entry['threads'] >= 1
+    assert entry['results'] == pytest.approx(results, rel=1e-5)
+    assert entry['results'] != results
+    assert stored.read() == {**old, '4.5.4': entry}
+    assert list(stored.read()) == ['4.5.4', '4.10.1']
+    capsys.readouterr()
+    assert command_here(*command) == 0
+    assert f'with seed 0, {entry["threads"]} t' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('number', KNOWN)
@@ -253,6 +333,21 @@ def test_masks_of_a_minibatch_are_those_asked_for(what):
     assert (out == out[..., :1]).all() == (what == 'activations')
 
 
+@pytest.mark.parametrize('a, b, verdict', [
+    ([0.1, 0.5, 0.9], [0, 0.3, 0.9], 'a tie'), ([1, 2], [1, 2], 'a tie'),
+    ([3, 1, 2], [1, -1, 0], 'more'),
+    ([0.1, 0.2, 0.31], [0.2, 0.3, 0.4], 'less')])
+def test_a_difference_over_seeds_is_judged_by_a_paired_test(a, b, verdict):
+    """By SciPy's t test, unless all pairs differ alike."""
+    mean, error, said = paired(a, b)
+    assert said == verdict
+    assert mean == pytest.approx(onp.mean(a) - onp.mean(b))
+    if error > 1e-12:
+        t, p = stats.ttest_rel(a, b)
+        assert mean / error == pytest.approx(t)
+        assert (said == 'a tie') == (p > 0.05)
+
+
 def test_a_split_network_and_small_batches_have_the_same_gradients(small):
     """To float32 rounding; small batches take less memory."""
     split, batches = run('4.7.5a'), run('4.7.5b')
@@ -330,4 +425,5 @@ def test_command_answers_and_plots(tmp_path):
     assert done.returncode == 0
     assert without_mxnets_log(done.stderr) == ''
     assert done.stdout.startswith('4.1.3 tanh(x) + 1 = 2 sigmoid(2x)\n')
+    assert done.stdout.count('This run is too short') == 1
     assert (tmp_path / 'exercise_4_1_3.png').stat().st_size > 0

@@ -1,10 +1,11 @@
 """Answers to the exercises of chapter 4. Each section has a file.
 
 The file has a function for each exercise: `exercise_2a(quick=False)` for 2a.
-The first line of its docstring is a title, and the rest is the answer. The
-function measures what the answer claims. It prints and plots the numbers,
-and returns them. With `quick` it takes little data and few epochs, to show
-that it runs.
+The first line of its docstring is a title, and the rest is the answer, with
+what was measured in a paragraph of its own. The function measures this. It
+prints and plots the numbers, and returns them. With `quick` it takes little
+data and few epochs, to show that it runs. `results.json` has the numbers of
+the full runs. The docstring rounds them; settings stand in backticks there.
 """
 import ast
 import importlib

@@ -12,6 +12,8 @@ from ..d2l.training import train_ch3
 
 npx.set_np()
 
+# The columns of `judge`.
+JUDGED = ['- usual', '+-', '', '- best', '+-', '']
 # Student's t, of which 95 % of the draws lie within, by the number of seeds.
 T = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36}
 
@@ -29,6 +31,20 @@ def paired(a, b):
     if abs(mean) <= T[n] * error:
         return mean, error, 'a tie'
     return mean, error, 'more' if mean > 0 else 'less'  # NaN, diverged: less
+
+
+def judge(scores, usual):
+    """Compare settings with the `usual` one, and with the best of them.
+
+    `scores` has for each setting a number for each seed, and the best has
+    the largest mean. Returns for each setting what `paired` says against
+    both, one after the other.
+    """
+    best = max(scores, key=lambda name: onp.nan_to_num(onp.mean(
+        scores[name]), nan=-onp.inf))
+    return {name: (*paired(values, scores[usual]),
+                   *paired(values, scores[best]))
+            for name, values in scores.items()}
 
 
 def show_table(columns, rows, title=None):
