@@ -132,10 +132,21 @@ def exercise_3(quick=False):
             nn.Dense(q, use_bias=False, in_units=h))
     net.initialize()
     rows = []
-    for n in (32, 64) if quick else (64, 128, 256, 512, 1024):
+    for n in (32, 64) if quick else (64, 256, 1024, 4096):
         predict, train = _memory_of(net, np.ones((n, d)), np.zeros(n))
-        rows.append((n, predict, train))
-    return rows
+        rows.append((n, predict / 1e6, train / 1e6, predict / (4 * n),
+                     train / (4 * n)))
+    show_table(['batch size', 'prediction, MB', 'training, MB',
+                'numbers an example', 'in training'], rows,
+               'most that is alive at a time, without parameters and inputs')
+    results = {'rows': rows, 'parameters': h * d + q * h, 'MB of them':
+               4e-6 * (h * d + q * h), 'x, z, h, o': d + 2 * h + q,
+               '2 h': 2 * h, '3 h': 3 * h, 'h + q': h + q}
+    show_table(['by the formulas', ''], list(results.items())[1:])
+    sizes, *curves = zip(*rows)
+    plot(sizes, curves[:2], 'batch size', 'MB', ['prediction', 'training'])
+    save_figure('exercise_4_7_3')
+    return results
 
 
 def _memory_of(net, X, y):

@@ -37,17 +37,21 @@ def exercise_1(quick=False):
     """
     results = _changes()
     show_table(['change', 'outputs differ by at most'], results.items())
-    seeds, rows = draw_seeds(2 if quick else 3), {}
+    seeds, rows, gains = draw_seeds(2 if quick else 3), {}, {}
+    starts = {'equal': init.Constant(0.3), 'random': init.Normal(0.3)}
     for kind in ('channels', 'states'):
-        for name, initializer in (('equal', init.Constant(0.3)),
-                                  ('random', init.Normal(0.3))):
-            runs = [_learn_from_teacher(kind, initializer, number, 20 if quick
-                                        else 1000) for number in seeds]
-            rows[f'{name} {kind}'] = onp.mean(runs, axis=0).tolist()
+        runs = {name: onp.array([_learn_from_teacher(
+            kind, initializer, number, 5 if quick else 500)
+            for number in seeds]) for name, initializer in starts.items()}
+        for name, run in runs.items():
+            rows[f'{name} {kind}'] = run.mean(axis=0).tolist()
+        gains[kind] = paired(runs['random'][:, 2], runs['equal'][:, 2])
     show_table(['start', 'spread of the units, first gradient',
-                'after training', 'loss', 'share of the variance'],
+                'after training', 'loss / variance'],
                [(name, *row) for name, row in rows.items()])
-    return {'changes': results, **rows}
+    show_table(['loss / variance, random - equal', 'mean', '+-', ''],
+               [(name, *gain) for name, gain in gains.items()])
+    return {'changes': results, **rows, 'gains': gains}
 
 
 def _changes():
@@ -79,7 +83,7 @@ def _student(kind, initializer, X):
     """A layer of 4 channels, or of 4 recurrent states, and one output."""
     net = nn.Sequential()
     net.add(nn.Conv2D(4, 3, activation='tanh') if kind == 'channels' else
-            rnn.RNN(4, 'tanh', layout='NTC'), nn.Dense(1))
+            rnn.RNN(4, activation='tanh', layout='NTC'), nn.Dense(1))
     net.initialize(initializer)
     net(X)  # now the shapes are known
     return net
@@ -89,7 +93,7 @@ def _learn_from_teacher(kind, initializer, number, num_steps, lr=0.01):
     """Learn the outputs of such a network whose weights are random.
 
     Returns how far the units' weights differ in the first gradient and after
-    training, the loss, and the loss as a share of the outputs' variance.
+    training, and twice the loss as a share of the outputs' variance.
     """
     seed(number)
     X = np.random.normal(size=(256, 1, 6, 6) if kind == 'channels' else
@@ -104,10 +108,9 @@ def _learn_from_teacher(kind, initializer, number, num_steps, lr=0.01):
             l = loss(net(X), y)
         l.backward()
         if step == 0:
-            first = _spread(W.grad())
+            first = _spread(W.grad()) / len(X)
         trainer.step(len(X))
-    l = float(l.mean())
-    return first, _spread(W.data()), l, 2 * l / float(y.var())
+    return first, _spread(W.data()), 2 * float(l.mean() / y.var())
 
 
 def _spread(W):
@@ -125,9 +128,9 @@ def exercise_2(quick=False):
               'normal 0.01': init.Normal(0.01),
               'normal 0.5': init.Normal(0.5)}
     return {'linear': _linear_starts(starts, seeds, 10 if quick else 200),
-            'softmax': _softmax_starts(starts, seeds, data, 2 if quick else
+            'softmax': _softmax_starts(starts, seeds, data, 1 if quick else
                                        50),
-            'MLP': _mlp_starts(seeds)}
+            'MLP': _mlp_starts(seeds, 20 if quick else 200)}
 
 
 def _linear_starts(starts, seeds, num_steps):
@@ -195,7 +198,7 @@ def _softmax_regression(initializer, number, data, num_epochs):
     return l, evaluate_accuracy(net, data[1])
 
 
-def _mlp_starts(seeds):
+def _mlp_starts(seeds, num_steps):
     """The control, on the quadrants of 4.8: equal and random weights.
 
     Of each the spread of the first gradient and the accuracy in training.
@@ -206,7 +209,7 @@ def _mlp_starts(seeds):
         X, y = get_quadrants(200)
         for name, initializer in (('equal', init.Constant(0.5)),
                                   ('random', init.Normal(0.5))):
-            one = train_from(initializer, X, y)
+            one = train_from(initializer, X, y, num_steps=num_steps)
             runs[name].append((one.first_spread, one.accuracy))
     rows = {name: onp.mean(run, axis=0).tolist()
             for name, run in runs.items()}
