@@ -259,7 +259,7 @@ def exercise_4(quick=False):
     X, y = _arrays(*tables)
     n = len(X) * 4 // 5  # the others are left for the end
     lrs, wds = ((5, 20), (0,)) if quick else ((5, 20, 80),
-                                                    (0, 0.01, 0.1))
+                                                    (0, 0.1))
     settings = {f'lr {lr}, wd {wd}': (lr, wd) for lr in lrs for wd in wds}
     results = {name: _prices(X[:n], y[:n], quick, seeds, lr, wd)
                for name, (lr, wd) in settings.items()}
