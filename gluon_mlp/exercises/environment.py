@@ -59,18 +59,26 @@ def exercise_1(quick=False):
     what is on top because it is on top (so clicks, the labels of the next
     version, confirm the present one), or leave, and those who stay are
     another population. Advertisers and site owners have money at stake and
-    act on purpose: they find the features that count and supply these
-    instead of quality, move their bids, or sue. The distribution after the
-    change is then not that of the experiment before it, and offline accuracy
-    overstates the gain; small live experiments do not show the reaction of
-    those who have not noticed yet.
+    act on purpose: they find the features that count and supply these instead
+    of quality, move their bids, or sue. The distribution after the change is
+    then not that of the experiment before it, and offline accuracy overstates
+    the gain. Small live experiments do not show the reaction of those who
+    have not noticed yet.
 
     A model of it: the engine tells good pages from bad by two features,
     content, which cannot be faked, and keywords, which tell more but can be
-    bought; the owners of bad pages buy just enough of them, up to a limit.
-    Each round the engine trains on the pages as they now are. It learns to
-    trust keywords less: on the pages that it trains on it gets worse, on
-    those that it then meets better, and the two draw near each other.
+    bought. The owners of bad pages buy just enough of them, up to a limit.
+    Each round the engine trains on the pages as they now are.
+
+    Measured: 5 draws of `5000` pages, over 6 rounds. The first engine has an
+    accuracy of 0.954 on pages like those that it was trained on, and of 0.496
+    once the owners have reacted, which is worse than what content alone would
+    give (`0.773`, by the normal distribution). From the first round to the
+    last its weight of keywords falls by 2.16 +- 0.04, and that of content
+    does not move beyond chance (+0.08 +- 0.03, a tie). The accuracy when
+    trained falls by 0.225 +- 0.012, that after the reaction rises by 0.157 +-
+    0.004, and what the reaction costs falls from 0.458 to 0.077. So the two
+    draw near each other, below the accuracy of content alone.
     """
     n, num_rounds = (500, 3) if quick else (5000, 6)
     runs = onp.array([_rounds(number, n, num_rounds)
@@ -126,18 +134,22 @@ def exercise_2(quick=False):
     """A detector of covariate shift
 
     If nobody can tell training inputs from test inputs, there is no shift
-    worth speaking of; so train a classifier to tell them apart (the one
-    whose outputs are the weights of 4.9.3) on half of both, and count its
+    worth speaking of; so train a classifier to tell them apart (the one whose
+    outputs are the weights in section 4.9.3) on half of both, and count its
     hits on the other half. Without a shift an input is called a test input
     with one probability q, wherever it is from. So of n inputs, half of each
-    kind, n / 2 are hit on average, with the variance n q (1 - q): at most
-    the n / 4 of as many fair coins, whose p-value is therefore on the safe
-    side. A linear classifier sees a shift of the mean only. One of the
-    variances with equal means mostly escapes it: for that it needs features
-    such as the squares (the last rows), or a network.
+    kind, n / 2 are hit on average, with the variance n q (1 - q): at most the
+    n / 4 of as many fair coins, whose p-value is therefore on the safe side.
+    A linear classifier sees a shift of the mean only. One of the variances
+    with equal means mostly escapes it: for that it needs features such as the
+    squares, or a network.
 
-    The table: how often a shift is claimed at the level 0.05, with 200
-    inputs of each kind. Without a shift that ought to be 5 in 100 at most.
+    Measured: how often a shift is claimed at the level `0.05`, in 60 draws of
+    `200` inputs of each kind. Without a shift it is 3 % of the draws, and 5 %
+    are allowed. A mean that moves by `0.25`, `0.5` or `1` is claimed in 23 %,
+    82 % and all of them. Inputs that are twice as wide are claimed in 12 %,
+    and in 85 % if the classifier sees their squares, too. (The standard error
+    of such a share is 6 points at most.)
     """
     repeats, n, results = (2 if quick else 60), 200, {}
 
@@ -222,14 +234,17 @@ def exercise_4(quick=False):
     was chosen on the same examples (overfitting, and just as well a
     validation set that has been looked at many times); examples are not
     independent (frames of one film, rows of one patient), so that n is less
-    than it seems; labels are wrong or missing for a reason; information
-    leaks from test into training; the loss is a stand-in (cross-entropy for
+    than it seems; labels are wrong or missing for a reason; information leaks
+    from test into training; the loss is a stand-in (cross-entropy for
     accuracy, errors of one cost for another); the population is selected.
 
-    Three of them measured, with the section's data and no shift: the error
-    of the empirical risk (here 1 - accuracy) of one fixed function by n, the
-    same when each example is there ten times, and its bias when one label in
-    ten is wrong: then the measured error is 0.1 + 0.8 times the true one.
+    Measured: three of them, with the section's data and no shift. The risk
+    (here 1 - accuracy) of one fixed function is 0.116. Over 1,000 samples of
+    `100` examples the empirical risk has a standard deviation of 0.031, and
+    of `1000` examples 0.010. If each example is there ten times, the two are
+    0.100 and 0.032: those of a tenth of the examples. If one label in ten is
+    wrong, the empirical risk is too high by 0.077 in both, and no number of
+    examples mends that. The formula is `0.1 (1 - 2 risk)`.
     """
     net = _train(*covariate_data(mean_train, 1000))
     X, y = covariate_data(mean_train, 20000 if quick else 400000)

@@ -232,14 +232,21 @@ def exercise_3(quick=False):
     The absolute product of all eigenvalues is |det A| |det B|, exactly.
     Without symmetry the eigenvalues of A and B bound no single one of AB: A
     with the single entry t off the diagonal, and its transpose, have
-    eigenvalues 0 only, their product has t^2.
+    eigenvalues 0 only, and their product has t^2.
 
     For gradients: after L layers the norm lies between the products of the
     smallest and of the largest singular values of the Jacobians. If all
-    largest ones are below 1 the gradient vanishes as fast as their power; if
-    all smallest ones are above 1 it explodes. To have neither for sure, all
-    must be near 1: orthogonal matrices start there (and ReLU or tanh then
-    only shrink). Xavier makes the typical, not each, factor 1.
+    largest ones are below some c < 1 the gradient vanishes as fast as c^L; if
+    all smallest ones are above some c > 1 it explodes. To have neither for
+    sure, all must be near 1: orthogonal matrices start there (and ReLU or
+    tanh then only shrink). Xavier makes the typical factor 1, not each.
+
+    Measured: of `2000` random pairs of `4 by 4` none breaks the bounds: the
+    eigenvalues keep off the lower bound by a factor of 1.06 at least and off
+    the upper by 1.09. With t = 3 the product has the eigenvalue 9. A gradient
+    of norm 1, 50 linear layers of `64` units on, has the norm 5.7e-56 for
+    weights of scale `0.01`, 5.7e44 for scale `1`, 0.40 for the variance 1 / d
+    and 1 for orthogonal ones. (One draw of the matrices each.)
     """
     slack = [_slack(*np.random.normal(size=(2, 4, 4)).asnumpy())
              for _ in range(100 if quick else 2000)]
