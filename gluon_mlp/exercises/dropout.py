@@ -12,9 +12,9 @@ from ..d2l import fashion_mnist
 from ..d2l.data import load_array
 from ..d2l.plotting import Curve, plot, save_figure
 from ..d2l.training import (
+    Updater,
     evaluate_accuracy,
     seed,
-    sgd,
     train_epoch_ch3,
 )
 from ..dropout import dropout_layer, init_params, net, predict_with_dropout
@@ -70,9 +70,9 @@ def _train(net, params, arrays, num_epochs, lr=0.3, lambd=0, each=None):
         eta = lr * (1 - epoch / num_epochs)
 
         def updater(batch_size, eta=eta):
-            for W in params[::2]:
+            for W in params[::2] if lambd else ():
                 W *= 1 - eta * lambd  # weight decay (4.5); not of biases
-            sgd(params, eta, batch_size)
+            Updater(params, eta)(batch_size)
         history.append((epoch + 1, *train_epoch_ch3(net, train_iter, loss,
                                                     updater)))
         results.append(each() if each else None)
