@@ -195,7 +195,24 @@ def _masked_variance(X, params, dropout1, dropout2):
 def exercise_3(quick=False):
     """The variance of the hidden activations, with and without dropout
 
-    TODO
+    With the masks in place a unit's activation is h m, where m is 0 or 1 / (1
+    - p). Its variance is Var h + p / (1 - p) E[h^2], so for one and the same
+    h dropout raises it: that of the noise is added to what the unit tells
+    about the image. In the second layer h itself varies more, as its inputs
+    are noisy. But training under the noise also keeps h smaller. Which of the
+    two wins depends on p, so the layers differ: with a probability of `0.2`
+    the first layer varies less with dropout than without, and with `0.5` the
+    second one varies more. With the masks off, as in prediction, both vary
+    less.
+
+    Measured: the variance of a hidden unit over the same `500` test images,
+    after each of `100` epochs, the mean over the units; 3 seeds. It grows,
+    but for that of the first layer with dropout. At the end it is in the
+    first layer 0.186 without dropout and 0.143 with it, in the second 0.347
+    and 0.593, where the formula gives 0.593 as well. The differences are
+    -0.043 +- 0.001 and +0.245 +- 0.008. With the masks off the network of
+    dropout has 0.105 and 0.217, which is less by 0.081 +- 0.001 and 0.131 +-
+    0.001 than without dropout.
     """
     data, seeds = _load(quick), draw_seeds(2 if quick else 3)
     num_epochs, runs, formulas = 2 if quick else 100, [], []
@@ -225,7 +242,8 @@ def _show_variances(runs, formula):
     show_table(['variance of a unit, mean', 'first epoch', 'last epoch',
                 'more than without', '+-', ''], rows)
     print(f'layer 2, dropout, last epoch, by the formula: {formula:.4g}')
-    axes = plot(range(1, len(curves[0]) + 1), curves, 'epoch', 'variance')
+    axes = plot(range(1, len(curves[0]) + 1), curves, 'epoch', 'variance',
+                fmts=['C0-', 'C1-', 'C0--', 'C1--', 'C0:', 'C1:'])
     legend_beside(axes, names)
     save_figure('exercise_4_6_3')
     return {'rows': [row[1:] for row in rows], 'formula': formula}

@@ -121,7 +121,31 @@ def _spread(W):
 def exercise_2(quick=False):
     """All weights the same in linear and softmax regression
 
-    TODO
+    Yes. There are no hidden units: each weight belongs to one input and one
+    output, so its gradient, (y_hat_k - y_k) x_j summed over the examples,
+    differs from the others' because the inputs and the labels differ. And the
+    loss is convex, so training goes to the same loss from everywhere, if at
+    its own pace.
+
+    In softmax regression a constant is even the same start as zero. With
+    equal columns it adds one number to all the outputs of an example, and
+    softmax ignores that. So these two runs must be equal, which proves
+    nothing; the random starts are what to compare with. In linear regression
+    the constant is another start. For an MLP equal weights make all hidden
+    units one unit.
+
+    Measured: 3 seeds. Linear regression by gradient descent on all of `200`
+    examples ends within 3.3e-7 of the weights of least squares, from zero,
+    from `0.5` and from random weights alike; already the first gradient of
+    equal weights differs by 2.0 between them. Softmax regression on `5000`
+    images, `50` epochs, has the training loss 0.474 and the test accuracy
+    0.782 from zero, from `0.5` and from weights of scale `0.01`: the last one
+    differs from zero by 0.00003 +- 0.00015 and 0.0005 +- 0.0002, both a tie.
+    Weights of scale `0.5` are too far for `50` epochs, with a loss of 0.720.
+    So equal weights do no harm here, and large random ones do. The control,
+    an MLP on the quadrants of section 4.8: from equal weights its gradients
+    are equal (to 0) and the accuracy is 0.498, from random ones 0.982, a
+    difference of 0.48 +- 0.08.
     """
     data, seeds = _load(quick), draw_seeds(2 if quick else 3)
     starts = {'zero': init.Zero(), 'constant 0.5': init.Constant(0.5),
@@ -178,10 +202,10 @@ def _softmax_starts(starts, seeds, data, num_epochs):
     rows = {name: [*run.mean(axis=0).tolist(), *(
         x for i in (0, 1) for x in paired(run[:, i], runs['zero'][:, i]))]
         for name, run in runs.items()}
-    show_table(['softmax regression', 'train loss', 'test acc',
-                'loss - that of zero', '+-', '', 'acc - that of zero', '+-',
-                ''],
-               [(name, *row) for name, row in rows.items()])
+    show_table(['softmax regression', 'train loss', 'test acc'],
+               [(name, *row[:2]) for name, row in rows.items()])
+    show_table(['start - zero', 'loss', '+-', '', 'test acc', '+-', ''],
+               [(name, *row[2:]) for name, row in rows.items()])
     return rows
 
 
