@@ -147,7 +147,20 @@ def _differences(results, *pairs):
 def exercise_1(quick=False):
     """How good is the submission?
 
-    TODO
+    Kaggle's answer is the log rmse on the test prices, which are not given,
+    and nothing was submitted here. Cross-validation estimates it: each fold's
+    validation error is that of a model which did not see the fold, as the
+    submission's did not see the test houses. The mean over the folds is, if
+    anything, a little pessimistic, since the submission trains on all of the
+    data, a quarter more; it would be optimistic had the hyperparameters been
+    tuned on the same folds. The standard deviation between the folds says how
+    far one sample of a fifth of the houses may lie from the mean; Kaggle's
+    public score is on a part of the test houses, too.
+
+    Measured: the section's model in its 5 folds, from 3 seeds. The validation
+    error is 0.170 +- 0.007, with a standard deviation of 0.015 between them.
+    For scale: always to predict the geometric mean price has an error of
+    0.399.
     """
     tables, seeds = _load(quick)
     X, y = _arrays(*tables)
@@ -202,7 +215,36 @@ def _hide(tables, which):
 def exercise_3(quick=False):
     """Is the mean always a good stand-in for what is missing?
 
-    TODO
+    No. It is harmless if values are missing completely at random: then it
+    does not move the mean of the feature, and only shrinks its variance. If
+    being missing tells something, the mean hides it: a house without a garage
+    has no GarageYrBlt, and to give it the year of the average garage calls
+    the worst case average. If values are missing because of their own size
+    (large ones kept secret), even the mean of those that are left is wrong.
+    Then a column that marks what is missing lets the model learn what that
+    means. Best is to know why a value is missing.
+
+    Whether it does harm depends on what the other columns tell. In these
+    tables the areas of the floors add up to the living area, so that its
+    absence costs nothing. Where the feature is alone, it costs much.
+
+    Measured: a linear model of the log price in 5 folds, from 3 seeds; errors
+    of differences are over the folds. On the tables as they are marks are a
+    tie with the mean: +0.0001 +- 0.0004. Then the living area is hidden for
+    the three houses in ten where it is largest, so that its mean falls from
+    1,501 to 1,244 square feet. The control hides as many at random.
+
+    With all other columns that does no harm. At random it is a tie (-0.0000
+    +- 0.0006), and without the largest the error even falls from 0.1465 to
+    0.1442, by 0.0023 +- 0.0006. About half of the gain is due to two houses
+    of more than `4000` square feet that were sold cheaply, and whose area
+    misleads a linear model: without these two the error is 0.1230, and hiding
+    gains 0.0011 +- 0.0001.
+
+    With the living area as the only feature it does harm. The error is 0.287
+    with all areas, 0.317 with some hidden at random, and 0.360 with the
+    largest hidden, which is 0.043 +- 0.006 more than at random. Marks mend
+    it: 0.288, a tie with all areas (+0.001 +- 0.007).
     """
     tables, seeds = _load(quick)
     train, test = tables

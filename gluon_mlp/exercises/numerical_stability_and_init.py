@@ -33,7 +33,29 @@ def _load(quick):
 def exercise_1(quick=False):
     """Other symmetries that have to be broken
 
-    TODO
+    What has to be broken is a symmetry that the initial point itself shares.
+    Then the gradient shares it, too, and training cannot leave it. That is so
+    wherever several copies see the same input and are treated alike behind:
+    the channels of a convolution, the states of a recurrent layer, the heads
+    of attention, the experts of a mixture. Copies that start equal remain one
+    copy. Random weights break it.
+
+    Other symmetries only relate different points of the same function: signs
+    (for an odd activation such as tanh, those of all weights into and out of
+    a unit), scales (for ReLU, c > 0 into a unit and 1 / c out of it), and the
+    same shift of all the outputs of a softmax. Their minima are equally good,
+    and they need not be broken. Scales are not harmless, though: weights c
+    times as large have a gradient of 1 / c, so one learning rate does not fit
+    both.
+
+    Measured: 4 channels, and 4 recurrent states, learn the outputs of a
+    network like their own; 3 seeds. From equal weights the gradients of the 4
+    are equal (their spread is 0), and so are the weights after `500` steps of
+    Adam. The loss is then 0.247 of the outputs' variance with channels, and
+    0.547 with states. From random weights it is 0.100 and 0.044, less by
+    0.147 +- 0.032 and by 0.503 +- 0.082. Heads and experts were not tried.
+    Permutation, signs, scales and the shift leave the outputs as they are, to
+    3.0e-7, but scales with tanh move them by 1.9.
     """
     results = _changes()
     show_table(['change', 'outputs differ by at most'], results.items())
