@@ -178,19 +178,25 @@ def exercise_2(quick=False):
 def exercise_3(quick=False):
     """A correction of covariate shift
 
-    Train the detector's classifier h of train against test inputs (as many
-    of both); its odds are the ratio of densities, so weight training example
-    i by beta_i = exp(h(x_i)), perhaps cut at c, and minimize the mean of
-    beta_i l(f(x_i), y_i). If h is right and nothing cut, that mean has the
-    expectation of the test loss. The section's functions do it; here by the
-    size of the shift, over several draws, with the number of examples to
-    which the weights amount.
+    Train the detector's classifier h of train against test inputs (as many of
+    both); its odds are the ratio of densities, so weight training example i
+    by beta_i = exp(h(x_i)), perhaps cut at c, and minimize the mean of beta_i
+    l(f(x_i), y_i). If h is right and nothing cut, that mean has the
+    expectation of the test loss. The section's functions do it.
 
     It helps only a model too simple to be right everywhere, which is told
     where to be right. It needs test inputs within reach of the training
     inputs: the further the shift, the fewer examples carry the weight. A
-    small shift, as 0.5, gains nothing: the weights cost in examples as much
-    as they bring.
+    small shift gains nothing: the weights cost in examples as much as they
+    bring.
+
+    Measured: by the size of the shift of the mean, over 8 draws of `1000`
+    examples. The gain in test accuracy is -0.001 +- 0.001 without a shift and
+    -0.006 +- 0.003 for `0.5`, both a tie. For `1` it is 0.058 +- 0.006, for
+    `1.5` 0.166 +- 0.010 and for `2` 0.300 +- 0.011, where the accuracy rises
+    from 0.565 to 0.864. Weights cut at `5` gain a little less, 0.054, 0.128
+    and 0.260. The examples are worth 995 without a shift, 345 for `1` and 45
+    for `2`.
     """
     n, rows = (200 if quick else 1000), []
     for distance in (0, 1) if quick else (0, 0.5, 1, 1.5, 2):

@@ -176,7 +176,30 @@ def exercise_1(quick=False):
 def exercise_2(quick=False):
     """Train on the logarithm of the price
 
-    TODO
+    The question has two halves. The first is to minimize the error of the log
+    price directly, by a model whose output is still the price. That is the
+    score itself (the logarithm alone would be no loss: its minimum is a price
+    of 0). Squared error of the price is ruled by the most expensive houses:
+    10% of `500,000` dollars weighs 25 times 10% of `100,000`. The second is
+    to let the output stand for the log price. Then exp(f(x)) is positive by
+    itself, so nothing has to be clipped, and a linear f means that a feature
+    multiplies the price (a garage adds 10%) instead of adding dollars. What
+    one gives up: exp of the mean logarithm is the geometric mean (the median,
+    were prices log-normal), which lies below the mean price.
+
+    Both improve a linear model. The more the model can express by itself, the
+    less there is to gain, and a hidden layer gains next to nothing.
+
+    Measured: one recipe for all (Adam, a rate that falls from `0.01` to 0 in
+    `40` epochs, Xavier, targets in standard units), 5 folds, 3 seeds; errors
+    of differences are over the folds. Without decay a linear model has a
+    validation error of 0.179 if it is trained on the price, of 0.158 on the
+    log of its price, and of 0.147 if it predicts the log. The first half
+    gains 0.021 +- 0.006. The second gains 0.032 +- 0.014, and 0.012 +- 0.010
+    more than the first, but 5 folds leave both a tie: the two odd houses of
+    exercise 4.10.3 hurt it. With a decay of `0.01` the errors on price and
+    log are 0.152 and 0.140 (0.013 +- 0.011 less, a tie), and with `64` hidden
+    units besides 0.128 and 0.126 (0.002 +- 0.002 less, a tie).
     """
     tables, seeds = _load(quick)
     X, y = _arrays(*tables)
