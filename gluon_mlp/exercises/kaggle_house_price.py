@@ -348,7 +348,23 @@ def _held_out(X, y, n, quick, number, lr, wd):
 def exercise_5(quick=False):
     """Better models: hidden layers, weight decay, dropout
 
-    TODO
+    A hidden layer with weight decay has the smallest error of these. With
+    `331` features and `1,168` houses to train on, overfitting is the main
+    danger: without decay a hidden layer fits the training data far better and
+    validates hardly better than a linear model. A linear model gains by
+    decay, too, so the layer is to be compared with that one, and the gain is
+    then smaller than it seems. Dropout does part of what decay does, and adds
+    nothing to it here.
+
+    Measured: trained on the logarithm, with the recipe of exercise 4.10.2; 5
+    folds, 3 seeds, errors of differences over the folds. Linear: 0.146, with
+    a decay of `0.01` 0.140, which is 0.007 +- 0.002 less, and with `0.1`
+    0.143. With `64` hidden units 0.141, and with the decay of `0.01` 0.126,
+    0.015 +- 0.003 less; the training errors are 0.034 and 0.082. With a
+    dropout of `0.2` behind the layer 0.134, and with decay 0.130 (0.003 +-
+    0.004 less, a tie). Against the decayed linear model the best is 0.014 +-
+    0.006 ahead, and that with dropout 0.009 +- 0.004. Both are a tie for 5
+    folds, though close to the limit. The best of 7 is also a little lucky.
     """
     tables, seeds = _load(quick)
     X, y = _arrays(*tables)
