@@ -361,7 +361,7 @@ def exercise_5(quick=False):
     a decay of `0.01` 0.140, which is 0.007 +- 0.002 less, and with `0.1`
     0.143. With `64` hidden units 0.141, and with the decay of `0.01` 0.126,
     0.015 +- 0.003 less; the training errors are 0.034 and 0.082. With a
-    dropout of `0.2` behind the layer 0.134, and with decay 0.130 (0.003 +-
+    dropout of `0.2` behind the layer 0.133, and with decay 0.130 (0.003 +-
     0.004 less, a tie). Against the decayed linear model the best is 0.014 +-
     0.006 ahead, and that with dropout 0.009 +- 0.004. Both are a tie for 5
     folds, though close to the limit. The best of 7 is also a little lucky.
