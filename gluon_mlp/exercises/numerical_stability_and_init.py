@@ -356,7 +356,25 @@ def lars(params, lr, batch_size, trust=0.01, eps=1e-9):
 def exercise_4(quick=False):
     """If terms diverge, can it be mended afterwards?
 
-    TODO
+    To a degree: by looking at the sizes while training instead of trusting
+    the initialization. Layer-wise adaptive rate scaling (LARS; You, Gitman
+    and Ginsburg, `2017`) gives each layer the rate lr * trust * ||w|| /
+    ||gradient||, so a step changes each layer by the same share of its norm,
+    however large or small the gradient came to it. It takes away the scale of
+    the gradients; it does not give back what is lost in them (a gradient that
+    underflowed to 0, outputs that overflowed, or a sigmoid so saturated that
+    only noise is left). Clipping the gradient's norm and normalizing the
+    activations work in the same spirit.
+
+    Measured: five hidden layers of `64` units, `5` epochs of `5000` images, 3
+    seeds; a loss that is not finite counts as diverged. From weights of scale
+    `0.3` SGD at the rate `0.1` diverges in 2 of 3 runs, and the other one
+    stays at the accuracy of a guess, 0.100. LARS reaches 0.593 +- 0.040
+    there. A smaller rate mends it, too: SGD at `0.001` has 0.481 +- 0.032.
+    But that rate does not suit Xavier's start (0.130 +- 0.020, and 0.510 +-
+    0.021 at `0.1`), while LARS has one for both (0.598 +- 0.014). From scale
+    `0.01` SGD stays at 0.100 at both rates, and LARS only begins to move,
+    with 0.199 +- 0.001: it does not replace a good initialization.
     """
     data, seeds = _load(quick), draw_seeds(2 if quick else 3)
     starts = {'sigma 0.01': init.Normal(0.01), 'Xavier': init.Xavier(),
