@@ -136,7 +136,12 @@ def _pair(dropout1, dropout2):
 def exercise_1(quick=False):
     """Other drop probabilities, and the two of them swapped
 
-    TODO
+    The higher a probability, the lower the accuracy on the training images
+    and the smaller the gap to the test images; past some point both fall, as
+    too little of the signal arrives. Swapping asks where the noise goes. A
+    unit of the first layer that is dropped takes its part from all units of
+    the second, whose work is then done on a damaged input; the usual advice
+    is therefore a lower probability close to the inputs.
     """
     pairs = [(0, 0), (0.2, 0.5), (0.5, 0.2), (0.8, 0.8)]
     results = _compare({f'{p1}, {p2}': _pair(p1, p2) for p1, p2 in pairs},
@@ -151,7 +156,10 @@ def exercise_1(quick=False):
 def exercise_2(quick=False):
     """More epochs, with and without dropout
 
-    TODO
+    Without dropout more epochs bring the training accuracy to 1, while the
+    test accuracy stands still: the rest of training only memorizes. With
+    dropout the network sees another thinned copy of itself at each step, and
+    is slower. So compare them after as many epochs as each needs.
     """
     data, seeds = _load(quick), draw_seeds(2 if quick else 3)
     names = ['train, none', 'test, none', 'train, dropout', 'test, dropout']
@@ -466,7 +474,13 @@ def add_noise(X, params, noise, dropout1=0, dropout2=0):
 def exercise_7(quick=False):
     """Another noise, to beat dropout with on Fashion-MNIST
 
-    TODO
+    Exchange is a noise made up here: with some probability p an activation is
+    replaced by the value that the same unit has for another image of the
+    minibatch. Units are unreliable, yet each keeps its distribution, and
+    nothing is scaled. But it breaks what the section asks of a noise: it is
+    biased. Its expectation is (1 - p) h + p E[h], so it draws the activations
+    towards their mean. The variant without that bias takes p E[h] away, with
+    the mean over the minibatch, and divides by 1 - p.
     """
     noises = {'dropout': {}, **{
         name: {'net': add_noise, 'noise': noise} for name, noise in (

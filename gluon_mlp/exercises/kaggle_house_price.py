@@ -313,7 +313,12 @@ def exercise_3(quick=False):
 def exercise_4(quick=False):
     """Tune the hyperparameters by cross-validation
 
-    TODO
+    Each setting is given the same folds, and the one with the least
+    validation error is taken. Where the best lies on the edge of what was
+    tried, more has to be tried; where differences are below their errors, the
+    simpler choice is due. The best of many is a little lucky: its own
+    validation error is an optimistic estimate. So some houses have to be left
+    out of the choice.
     """
     tables, seeds = _load(quick)
     X, y = _arrays(*tables)
@@ -392,7 +397,14 @@ def _preprocess_raw(train_data, test_data):
 def exercise_6(quick=False):
     """Without standardizing the continuous features
 
-    TODO
+    Lot areas are of the order of `10,000`, numbers of baths of 1. The
+    gradient of a weight is proportional to its feature, so one learning rate
+    does not fit all: SGD must take the one that the largest feature bears,
+    about 2 / (largest eigenvalue of X'X / n), and then the small ones hardly
+    move. Adam divides each gradient by its own size, which mends the
+    gradients but not the steps' effect: a step of lr changes the price by lr
+    times the feature. Weight decay is unfair as well: a large feature needs a
+    small weight, and is hardly penalized.
     """
     (tables, seeds), results, rates = _load(quick), {}, {}
     for name, features in (('standardized', preprocess(*tables)),
