@@ -139,9 +139,18 @@ def exercise_1(quick=False):
     The higher a probability, the lower the accuracy on the training images
     and the smaller the gap to the test images; past some point both fall, as
     too little of the signal arrives. Swapping asks where the noise goes. A
-    unit of the first layer that is dropped takes its part from all units of
-    the second, whose work is then done on a damaged input; the usual advice
-    is therefore a lower probability close to the inputs.
+    unit of the first layer that is dropped is missing for all units of the
+    second, whose work is then done on a damaged input; the usual advice is
+    therefore a lower probability close to the inputs. The measurement does
+    not bear it out: the order makes no difference beyond chance, and the
+    swapped one has the better mean.
+
+    Measured: on `1000` images, 3 seeds. The test accuracy is 0.8072 without
+    dropout, 0.8066 with `(0.2, 0.5)`, 0.8087 with `(0.5, 0.2)` and 0.7067
+    with `(0.8, 0.8)`. The gap to the training accuracy is 0.191, 0.187, 0.180
+    and 0.077. Swapped less unswapped is 0.0021 +- 0.0010, a tie. Over no
+    dropout `(0.2, 0.5)` is a tie (-0.0006 +- 0.0012), the swapped pair gains
+    0.0015 +- 0.0002, which is little, and `(0.8, 0.8)` loses 0.101 +- 0.002.
     """
     pairs = [(0, 0), (0.2, 0.5), (0.5, 0.2), (0.8, 0.8)]
     results = _compare({f'{p1}, {p2}': _pair(p1, p2) for p1, p2 in pairs},
