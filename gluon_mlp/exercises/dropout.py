@@ -165,10 +165,19 @@ def exercise_1(quick=False):
 def exercise_2(quick=False):
     """More epochs, with and without dropout
 
-    Without dropout more epochs bring the training accuracy to 1, while the
-    test accuracy stands still: the rest of training only memorizes. With
-    dropout the network sees another thinned copy of itself at each step, and
-    is slower. So compare them after as many epochs as each needs.
+    Dropout needs more epochs. The network sees another thinned copy of itself
+    at each step and learns more slowly, so after few epochs it is behind, and
+    it gains more from further ones. Without dropout the training accuracy
+    comes to 1, and most of the later epochs memorize. So compare the two
+    after as many epochs as each needs. Dropout then catches up here, and does
+    not overtake.
+
+    Measured: on `1000` images, 3 seeds, with probabilities of `(0.2, 0.5)`;
+    the rate falls to 0 in each run. After 20 epochs the test accuracy is
+    0.797 without dropout and 0.786 with it, which is less by 0.011 +- 0.002.
+    After 100 it is 0.807 in both (a difference of -0.001 +- 0.001, a tie),
+    while the training accuracies are 0.998 and 0.994. More than `100` epochs
+    were not tried.
     """
     data, seeds = _load(quick), draw_seeds(2 if quick else 3)
     names = ['train, none', 'test, none', 'train, dropout', 'test, dropout']
