@@ -175,7 +175,7 @@ def exercise_2(quick=False):
     Measured: on `1000` images, 3 seeds, with probabilities of `(0.2, 0.5)`;
     the rate falls to 0 in each run. After 20 epochs the test accuracy is
     0.797 without dropout and 0.786 with it, which is less by 0.011 +- 0.002.
-    After 100 it is 0.807 in both (a difference of -0.001 +- 0.001, a tie),
+    After `100` it is 0.807 in both (a difference of -0.001 +- 0.001, a tie),
     while the training accuracies are 0.998 and 0.994. More than `100` epochs
     were not tried.
     """
