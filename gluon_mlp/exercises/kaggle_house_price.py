@@ -405,6 +405,13 @@ def exercise_6(quick=False):
     gradients but not the steps' effect: a step of lr changes the price by lr
     times the feature. Weight decay is unfair as well: a large feature needs a
     small weight, and is hardly penalized.
+
+    Measured: 5 folds, 3 seeds. The largest eigenvalue is 28 with standardized
+    features and 2.2e8 with raw ones, so SGD would bear a rate of 0.07 and of
+    9.0e-9. With Adam, as in the section, the validation error of the price is
+    0.170 +- 0.007 standardized and 0.384 +- 0.063 raw. That of the log price,
+    by the recipe of exercise 4.10.2, is 0.146 +- 0.012 and 2.27 +- 0.25.
+    Other rates were not tried on the raw features.
     """
     (tables, seeds), results, rates = _load(quick), {}, {}
     for name, features in (('standardized', preprocess(*tables)),
