@@ -318,7 +318,16 @@ def exercise_4(quick=False):
     tried, more has to be tried; where differences are below their errors, the
     simpler choice is due. The best of many is a little lucky: its own
     validation error is an optimistic estimate. So some houses have to be left
-    out of the choice.
+    out of the choice. Here a larger learning rate is what helps: at the
+    section's, its epochs are too few.
+
+    Measured: the section's model and epochs, 5 folds of four fifths of the
+    houses, 3 seeds; few settings, so this is no thorough search. The
+    validation error is 0.175 at the section's rate of `5` without decay,
+    0.145 at `20` and 0.165 at `80`; `20` is 0.030 +- 0.008 better than `5`.
+    With a decay of `0.1` it is 0.260 +- 0.115, with a large spread of the
+    folds. On the houses that were left out the choice has an error of 0.169,
+    and the section's setting 0.183.
     """
     tables, seeds = _load(quick)
     X, y = _arrays(*tables)
