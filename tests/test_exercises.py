@@ -41,7 +41,7 @@ FIGURES = {'4.4.2b': ['exercise_4_4_2b', 'exercise_4_4_2b_10'],
                             '4.7.5b', '4.8.1', '4.8.2', '4.9.2', '4.9.4',
                             '4.10.1'], [])}
 # Sections with exercises of which no results are stored yet.
-NOT_STORED = ['4.1', '4.2', '4.3', '4.4', '4.5', '4.6']
+NOT_STORED = ['4.1', '4.2', '4.3', '4.4', '4.5']
 # A number, with its sign and percent, and what keeps it from the results.
 NUMBER = re.compile(r'(?<![\w.])([+-]?)(\d+(?:,\d{3})*(?:\.\d+)?(?:e-?\d+)?)'
                     r'( ?%| percent)?')

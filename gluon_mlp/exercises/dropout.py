@@ -494,11 +494,17 @@ def exercise_7(quick=False):
 
     Exchange is a noise made up here: with some probability p an activation is
     replaced by the value that the same unit has for another image of the
-    minibatch. Units are unreliable, yet each keeps its distribution, and
-    nothing is scaled. But it breaks what the section asks of a noise: it is
-    biased. Its expectation is (1 - p) h + p E[h], so it draws the activations
-    towards their mean. The variant without that bias takes p E[h] away, with
-    the mean over the minibatch, and divides by 1 - p.
+    minibatch. Units are unreliable, yet each keeps its distribution. But it
+    breaks what the section asks of a noise: it is biased. Its expectation is
+    (1 - p) h + p E[h], so it draws the activations towards their mean. The
+    variant without that bias takes p E[h] away, with the mean over the
+    minibatch, and divides by 1 - p. Neither beats dropout.
+
+    Measured: on `1000` images, 3 seeds. Dropout may choose between `(0.2,
+    0.5)` and `(0.5, 0.2)` by `5000` other images, and takes the second, with
+    a test accuracy of 0.8087. Exchange has half of the book's probabilities,
+    chosen beforehand: 0.8082, a tie (-0.0005 +- 0.0008). Without the bias it
+    has 0.8096, a tie, too (+0.0008 +- 0.0004).
     """
     noises = {'dropout': {}, **{
         name: {'net': add_noise, 'noise': noise} for name, noise in (
