@@ -6,6 +6,7 @@ from mxnet import gluon, np, npx
 from mxnet.gluon import nn
 
 from ..d2l.plotting import plot, save_figure
+from ..d2l.training import seed
 from ..environment import (
     covariate_data,
     covariate_weights,
@@ -17,7 +18,7 @@ from ..environment import (
     train_domain_classifier,
     train_weighted,
 )
-from .common import draw_seeds, show_table
+from .common import draw_seeds, paired, show_table
 
 npx.set_np()
 
@@ -58,37 +59,58 @@ def exercise_1(quick=False):
     what is on top because it is on top (so clicks, the labels of the next
     version, confirm the present one), or leave, and those who stay are
     another population. Advertisers and site owners have money at stake and
-    act on purpose: they find the features that count and supply these
-    instead of quality, move their bids, or sue. The distribution after the
-    change is then not that of the experiment before it, and offline accuracy
-    overstates the gain; small live experiments do not show the reaction of
-    those who have not noticed yet.
+    act on purpose: they find the features that count and supply these instead
+    of quality, move their bids, or sue. The distribution after the change is
+    then not that of the experiment before it, and offline accuracy overstates
+    the gain. Small live experiments do not show the reaction of those who
+    have not noticed yet.
 
     A model of it: the engine tells good pages from bad by two features,
     content, which cannot be faked, and keywords, which tell more but can be
-    bought; the owners of bad pages buy just enough of them, up to a limit.
-    Each round the engine trains on the pages as they now are. It learns to
-    trust keywords less: on the pages that it trains on it gets worse, on
-    those that it then meets better, and the two draw near each other.
+    bought. The owners of bad pages buy just enough of them, up to a limit.
+    Each round the engine trains on the pages as they now are.
+
+    Measured: 5 draws of `5000` pages, over 6 rounds. The first engine has an
+    accuracy of 0.954 on pages like those that it was trained on, and of 0.496
+    once the owners have reacted, which is worse than what content alone would
+    give (`0.773`, by the normal distribution). From the first round to the
+    last its weight of keywords falls by 2.16 +- 0.04, and that of content
+    does not move beyond chance (+0.08 +- 0.03, a tie). The accuracy when
+    trained falls by 0.225 +- 0.012, that after the reaction rises by 0.157 +-
+    0.004, and what the reaction costs falls from 0.458 to 0.077. So the two
+    draw near each other, below the accuracy of content alone.
     """
-    n = 500 if quick else 5000
-    X, y = _draw_pages(n)
-    X_test, y_test = _draw_pages(n)
-    seen, rows = X, []
-    seen_test = X_test
-    for i in range(1, 4 if quick else 7):
-        net = _train(seen, y)
-        before = evaluate(net, seen_test, y_test)
-        seen, seen_test = (_react(net, X, y), _react(net, X_test, y_test))
-        w = onp.diff(net.weight.data().asnumpy(), axis=0)[0]
-        rows.append((i, *w.tolist(), before,
-                     evaluate(net, seen_test, y_test)))
+    n, num_rounds = (500, 3) if quick else (5000, 6)
+    runs = onp.array([_rounds(number, n, num_rounds)
+                      for number in draw_seeds(2 if quick else 5)])
+    rows = [(i, *row) for i, row in enumerate(runs.mean(axis=0).tolist(), 1)]
     show_table(['round', 'weight of content', 'of keywords',
-                'acc when trained', 'acc after the reaction'], rows)
-    rounds, _, _, *curves = zip(*rows)
+                'acc when trained', 'acc after the reaction', 'lost'], rows)
+    changes = {name: paired(runs[:, -1, i], runs[:, 0, i])
+               for i, name in enumerate(('content', 'keywords', 'trained',
+                                         'after', 'lost'))}
+    show_table(['last round - first', 'mean', '+-', ''],
+               [(name, *row) for name, row in changes.items()])
+    rounds, _, _, *curves, _ = zip(*rows)
     plot(rounds, curves, 'round', 'accuracy',
          ['when trained', 'after the reaction'], fmts=['o-', 'ms--'])
     save_figure('exercise_4_9_1')
+    return {'rows': rows, 'changes': changes}
+
+
+def _rounds(number, n, num_rounds):
+    """Train and react in turn: weights, accuracies, loss of each round."""
+    seed(number)
+    X, y = _draw_pages(n)
+    X_test, y_test = _draw_pages(n)
+    seen, seen_test, rows = X, X_test, []
+    for _ in range(num_rounds):
+        net = _train(seen, y)
+        before = evaluate(net, seen_test, y_test)
+        seen, seen_test = (_react(net, X, y), _react(net, X_test, y_test))
+        after = evaluate(net, seen_test, y_test)
+        w = onp.diff(net.weight.data().asnumpy(), axis=0)[0]
+        rows.append((*w.tolist(), before, after, before - after))
     return rows
 
 
@@ -112,20 +134,24 @@ def exercise_2(quick=False):
     """A detector of covariate shift
 
     If nobody can tell training inputs from test inputs, there is no shift
-    worth speaking of; so train a classifier to tell them apart (the one
-    whose outputs are the weights of 4.9.3) on half of both, and count its
+    worth speaking of; so train a classifier to tell them apart (the one whose
+    outputs are the weights in section 4.9.3) on half of both, and count its
     hits on the other half. Without a shift an input is called a test input
     with one probability q, wherever it is from. So of n inputs, half of each
-    kind, n / 2 are hit on average, with the variance n q (1 - q): at most
-    the n / 4 of as many fair coins, whose p-value is therefore on the safe
-    side. A linear classifier sees a shift of the mean only. One of the
-    variances with equal means mostly escapes it: for that it needs features
-    such as the squares (the last rows), or a network.
+    kind, n / 2 are hit on average, with the variance n q (1 - q): at most the
+    n / 4 of as many fair coins, whose p-value is therefore on the safe side.
+    A linear classifier sees a shift of the mean only. One of the variances
+    with equal means mostly escapes it: for that it needs features such as the
+    squares, or a network.
 
-    The table: how often a shift is claimed at the level 0.05, with 200
-    inputs of each kind. Without a shift that ought to be 5 in 100 at most.
+    Measured: how often a shift is claimed at the level `0.05`, in 60 draws of
+    `200` inputs of each kind. Without a shift it is 3 % of the draws, and 5 %
+    are allowed. A mean that moves by `0.25`, `0.5` or `1` is claimed in 23 %,
+    82 % and all of them. Inputs that are twice as wide are claimed in 12 %,
+    and in 85 % if the classifier sees their squares, too. (The standard error
+    of such a share is 6 points at most.)
     """
-    repeats, n, results = (4 if quick else 60), 200, {}
+    repeats, n, results = (2 if quick else 60), 200, {}
 
     def share(draw, features=lambda X: X):
         runs = [detect(features(covariate_data(mean_train, n)[0]),
@@ -152,41 +178,58 @@ def exercise_2(quick=False):
 def exercise_3(quick=False):
     """A correction of covariate shift
 
-    Train the detector's classifier h of train against test inputs (as many
-    of both); its odds are the ratio of densities, so weight training example
-    i by beta_i = exp(h(x_i)), perhaps cut at c, and minimize the mean of
-    beta_i l(f(x_i), y_i). If h is right and nothing cut, that mean has the
-    expectation of the test loss. The section's functions do it; here by the
-    size of the shift, over several draws, with the number of examples to
-    which the weights amount.
+    Train the detector's classifier h of train against test inputs (as many of
+    both); its odds are the ratio of densities, so weight training example i
+    by beta_i = exp(h(x_i)), perhaps cut at c, and minimize the mean of beta_i
+    l(f(x_i), y_i). If h is right and nothing cut, that mean has the
+    expectation of the test loss. The section's functions do it.
 
     It helps only a model too simple to be right everywhere, which is told
     where to be right. It needs test inputs within reach of the training
     inputs: the further the shift, the fewer examples carry the weight. A
-    small shift, as 0.5, gains nothing: the weights cost in examples as much
-    as they bring.
+    small shift gains nothing: the weights cost in examples as much as they
+    bring.
+
+    Measured: by the size of the shift of the mean, over 8 draws of `1000`
+    examples. The gain in test accuracy is -0.001 +- 0.001 without a shift and
+    -0.006 +- 0.003 for `0.5`, both a tie. For `1` it is 0.058 +- 0.006, for
+    `1.5` 0.166 +- 0.010 and for `2` 0.300 +- 0.011, where the accuracy rises
+    from 0.565 to 0.864. Weights cut at `5` gain a little less, 0.054, 0.128
+    and 0.260. The examples are worth 995 without a shift, 345 for `1` and 45
+    for `2`.
     """
     n, rows = (200 if quick else 1000), []
-    for distance in (0, 0.5, 1, 1.5, 2):
-        mean = (mean_train[0] + distance, mean_test[1])
-        runs = []
-        for _ in draw_seeds(2 if quick else 5):
-            (X, y), (X_test, y_test) = (covariate_data(mean_train, n),
-                                        covariate_data(mean, n))
-            h = train_domain_classifier(X, X_test, **SETTINGS)
-            beta = covariate_weights(h, X)
-            cut = covariate_weights(h, X, c=5)
-            runs.append([*(evaluate(_train(X, y, w), X_test, y_test)
-                           for w in (None, beta, cut)),
-                         effective_size(beta)])
-        rows.append((distance, *onp.mean(runs, axis=0).tolist()))
+    for distance in (0, 1) if quick else (0, 0.5, 1, 1.5, 2):
+        runs = onp.array([_corrected(number, n, distance)
+                          for number in draw_seeds(2 if quick else 8)])
+        rows.append((distance, *runs.mean(axis=0).tolist(),
+                     *paired(runs[:, 1], runs[:, 0]),
+                     *paired(runs[:, 2], runs[:, 0])))
     show_table(['shift', 'test acc', 'weighted', 'cut at 5',
-                f'effective examples of {n}'], rows)
+                f'effective examples of {n}'], [row[:5] for row in rows])
+    show_table(['shift', 'gain of weights', '+-', '', 'cut at 5', '+-', ''],
+               [(row[0], *row[5:]) for row in rows])
     distances, *curves = zip(*rows)
     plot(distances, curves[:3], 'shift of the mean', 'test acc',
          ['unweighted', 'weighted', 'weights cut at 5'])
     save_figure('exercise_4_9_3')
     return rows
+
+
+def _corrected(number, n, distance):
+    """The test accuracy without weights, with them, with them cut at 5.
+
+    The last number is the effective size of the n examples.
+    """
+    seed(number)
+    mean = (mean_train[0] + distance, mean_test[1])
+    (X, y), (X_test, y_test) = (covariate_data(mean_train, n),
+                                covariate_data(mean, n))
+    h = train_domain_classifier(X, X_test, **SETTINGS)
+    beta = covariate_weights(h, X)
+    cut = covariate_weights(h, X, c=5)
+    return [*(evaluate(_train(X, y, w), X_test, y_test)
+              for w in (None, beta, cut)), effective_size(beta)]
 
 
 def exercise_4(quick=False):
@@ -197,14 +240,17 @@ def exercise_4(quick=False):
     was chosen on the same examples (overfitting, and just as well a
     validation set that has been looked at many times); examples are not
     independent (frames of one film, rows of one patient), so that n is less
-    than it seems; labels are wrong or missing for a reason; information
-    leaks from test into training; the loss is a stand-in (cross-entropy for
+    than it seems; labels are wrong or missing for a reason; information leaks
+    from test into training; the loss is a stand-in (cross-entropy for
     accuracy, errors of one cost for another); the population is selected.
 
-    Three of them measured, with the section's data and no shift: the error
-    of the empirical risk (here 1 - accuracy) of one fixed function by n, the
-    same when each example is there ten times, and its bias when one label in
-    ten is wrong: then the measured error is 0.1 + 0.8 times the true one.
+    Measured: three of them, with the section's data and no shift. The risk
+    (here 1 - accuracy) of one fixed function is 0.116. Over 1,000 samples of
+    `100` examples the empirical risk has a standard deviation of 0.031, and
+    of `1000` examples 0.010. If each example is there ten times, the two are
+    0.100 and 0.032: those of a tenth of the examples. If one label in ten is
+    wrong, the empirical risk is too high by 0.077 in both, and no number of
+    examples mends that. The formula is `0.1 (1 - 2 risk)`.
     """
     net = _train(*covariate_data(mean_train, 1000))
     X, y = covariate_data(mean_train, 20000 if quick else 400000)
