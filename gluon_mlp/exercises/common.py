@@ -68,6 +68,8 @@ def plot_dots(names, xs, xlabel, legend=None, fmts=('o', 'mx'), **kwargs):
         legend_beside(axes, legend)
     axes.set_yticks(range(len(names)), names)
     axes.margins(y=0.15)
+    if axes.get_xscale() == 'linear':
+        axes.locator_params(axis='x', nbins=6)  # or long numbers would touch
     axes.invert_yaxis()
     return axes
 
