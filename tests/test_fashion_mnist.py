@@ -22,6 +22,7 @@ from gluon_mlp import experiment, files
 from gluon_mlp.d2l import fashion_mnist
 from gluon_mlp.d2l.fashion_mnist import FILES, DataFile, fetch, read_file
 from gluon_mlp.errors import DataError
+from scripts import start
 
 IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = FILES
 REPO = '/repo/gluon/dataset/fashion-mnist/'
@@ -149,10 +150,8 @@ def driver(folder, *args, prefix=(), **options):
     `prefix` is a command that starts another.
     """
     known = {name: tuple(file) for name, file in fashion_mnist.FILES.items()}
-    return subprocess.Popen(
-        [*prefix, sys.executable, '-c', DRIVER, repr(known), *map(str, args)],
-        env={**os.environ, 'MXNET_HOME': str(folder)}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    return start(*prefix, sys.executable, '-c', DRIVER, repr(known), *args,
+                 env={**os.environ, 'MXNET_HOME': str(folder)}, **options)
 
 
 def test_real_data_has_the_published_statistics(real_data):
@@ -504,7 +503,7 @@ def test_stopped_download_leaves_nothing_whole(server, tiny, tmp_path, how):
     process = driver(tmp_path)
     assert sent.wait(60)
     process.send_signal(how)
-    process.communicate(timeout=60)
+    process.communicate(timeout=15)  # not only when the server gives up
     assert process.returncode != 0
     assert not [name for name in FILES if (folder / name).exists()]
     if how == signal.SIGINT:
