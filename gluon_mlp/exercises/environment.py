@@ -149,7 +149,7 @@ def exercise_2(quick=False):
     are allowed. A mean that moves by `0.25`, `0.5` or `1` is claimed in 23 %,
     82 % and all of them. Inputs that are twice as wide are claimed in 12 %,
     and in 85 % if the classifier sees their squares, too. (The standard error
-    of such a share is 6 points at most.)
+    of such a share is `6.5` points at most.)
     """
     repeats, n, results = (2 if quick else 60), 200, {}
 
@@ -186,17 +186,16 @@ def exercise_3(quick=False):
 
     It helps only a model too simple to be right everywhere, which is told
     where to be right. It needs test inputs within reach of the training
-    inputs: the further the shift, the fewer examples carry the weight. A
-    small shift gains nothing: the weights cost in examples as much as they
-    bring.
+    inputs: the further the shift, the fewer examples carry the weight. For a
+    small shift no gain shows.
 
     Measured: by the size of the shift of the mean, over 8 draws of `1000`
     examples. The gain in test accuracy is -0.001 +- 0.001 without a shift and
     -0.006 +- 0.003 for `0.5`, both a tie. For `1` it is 0.058 +- 0.006, for
     `1.5` 0.166 +- 0.010 and for `2` 0.300 +- 0.011, where the accuracy rises
-    from 0.565 to 0.864. Weights cut at `5` gain a little less, 0.054, 0.128
-    and 0.260. The examples are worth 995 without a shift, 345 for `1` and 45
-    for `2`.
+    from 0.565 to 0.864. Weights cut at `5` gain 0.054, 0.128 and 0.260, which
+    is less, the further the shift. The examples are worth 995 without a
+    shift, 345 for `1` and 45 for `2`.
     """
     n, rows = (200 if quick else 1000), []
     for distance in (0, 1) if quick else (0, 0.5, 1, 1.5, 2):
@@ -237,8 +236,8 @@ def exercise_4(quick=False):
 
     Besides shift: the sample is finite (the gap falls like 1 / sqrt(n), and
     the more functions one may choose from, the larger it is); the function
-    was chosen on the same examples (overfitting, and just as well a
-    validation set that has been looked at many times); examples are not
+    was chosen on the same examples (overfitting; the same holds for a
+    validation set that was used many times); examples are not
     independent (frames of one film, rows of one patient), so that n is less
     than it seems; labels are wrong or missing for a reason; information leaks
     from test into training; the loss is a stand-in (cross-entropy for
