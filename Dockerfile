@@ -11,6 +11,7 @@ USER reader
 FROM system
 # For a mirror: docker build --build-arg PIP_INDEX_URL=...
 ARG PIP_INDEX_URL
+RUN mkdir /home/reader/gluon_mlp
 WORKDIR /home/reader/gluon_mlp
 COPY --chown=reader . .
 RUN PIP_NO_CACHE_DIR=1 make env

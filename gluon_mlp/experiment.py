@@ -13,12 +13,12 @@ from tqdm import tqdm
 
 
 def epochs(num_epochs, history, updater, draws=False, first=0):
-    """The epochs after `first`, which is 0 but for checkpoints.
+    """The epochs `first` + 1 to `num_epochs`; a checkpoint sets `first`.
 
-    They go up to `num_epochs`. A training asks here for its epochs. After
-    each epoch that it evaluates, it appends a row of numbers to `history`.
-    `updater` changes the parameters. `draws` says that an epoch may draw from
-    MXNet's stream, as dropout does. Only a checkpoint needs these three.
+    A training asks here for its epochs. After each epoch that it evaluates,
+    it appends a row of numbers to `history`. `updater` changes the
+    parameters. `draws` says that an epoch may draw from MXNet's stream, as
+    dropout does. Checkpoints, workers and the closing word need these three.
     """
     return progress(num_epochs, first)
 

@@ -77,9 +77,10 @@ def written_whole(path, durable=False):
 
     If the writing fails, `path` stays as it was. If several processes write
     at once, the last one's file stays. A device or a pipe is written to
-    directly. With `durable`, a power failure behind this takes nothing back:
-    the disk has the new file before it becomes `path`, and then its name and
-    the folders on the way to it. Raises an `OSError` that names `path`.
+    directly. With `durable`, a power failure after this returns loses
+    nothing: the disk has the new file before it becomes `path`, then its name
+    and the folders on the way to it, those that can be read. Raises an
+    `OSError` that names `path`.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         yield path  # or else /dev/null would become a file
@@ -94,8 +95,11 @@ def written_whole(path, durable=False):
         if durable:
             _wait_for_disk(partial)
         partial.replace(path)
-        for folder in path.absolute().parents if durable else ():
-            _wait_for_disk(folder)
+        if durable:
+            _wait_for_disk(path.parent)
+            for folder in path.absolute().parents[1:]:
+                with contextlib.suppress(OSError):  # such as another's /home
+                    _wait_for_disk(folder)
     except OSError as error:
         if error.errno is None:
             raise

@@ -19,6 +19,7 @@ from gluon_mlp import (
     dropout,
     environment,
     experiment,
+    files,
     kaggle_house_price,
     mlp_concise,
     mlp_scratch,
@@ -780,6 +781,21 @@ from gluon_mlp.run.checkpoint import saving
 with saving(Path(sys.argv[1]), 'section', {}, durable='d' in sys.argv[2]):
     pass
 '''
+
+
+def test_a_durable_save_spares_folders_that_cannot_be_read(
+        tmp_path, monkeypatch):
+    """Such as /home, or a file system without fsync; not its own folder."""
+    synced = []
+
+    def wait(path):
+        if path in [*tmp_path.parents]:
+            raise PermissionError(13, 'Permission denied')
+        synced.append(path)
+    monkeypatch.setattr(files, '_wait_for_disk', wait)
+    with files.written_whole(tmp_path / 'a', durable=True) as path:
+        path.write_text('saved')
+    assert synced == [path, tmp_path]
 
 
 @pytest.mark.slow

@@ -610,6 +610,28 @@ def workers(monkeypatch):
     return call
 
 
+def test_drawing_is_refused_where_a_worker_has_no_row_of_the_last_batch(
+        workers):
+    """It would draw less than the others, and get out of step: 20 by 19."""
+    def refused(of):
+        batches = of.part(load_array((X, y), 19))
+        batch, _ = next(batches)
+        with pytest.raises(ChapterError, match='a batch of 1 cannot be'):
+            dropout.dropout_layer(batch, 0.5)
+        return True
+    assert workers(refused) == [True] * 3
+
+
+def test_a_loop_may_evaluate_before_it_steps(worker):
+    """The part of the outer batch is known again behind the inner loop."""
+    data_iter = load_array((X, y), 10)
+    for batch, _ in worker.part(data_iter):
+        for _ in worker.part(data_iter):
+            pass
+        assert len(worker._rows()) == len(batch) == 5
+    assert worker._size is None
+
+
 def test_masks_from_scratch_are_those_of_one_process(workers):
     """Each worker has its part of them, also of a smaller last batch."""
     def drop(of):

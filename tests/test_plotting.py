@@ -243,3 +243,10 @@ def test_scripts_are_no_notebooks(monkeypatch):
         monkeypatch.setitem(sys.modules, 'IPython', ipython)
         assert plotting.in_notebook() is expected
     assert matplotlib.get_backend().lower() == 'agg'
+
+
+def test_the_columns_of_an_array_are_curves():
+    """As Matplotlib has it."""
+    axes = plotting.plot([1, 2, 3], onp.arange(6).reshape(3, 2))
+    assert [line.get_ydata().tolist() for line in axes.lines] == [
+        [0, 2, 4], [1, 3, 5]]

@@ -59,7 +59,7 @@ def about(device, repeats, quick):
             texts[name] = version(name)
         except PackageNotFoundError:
             texts[name] = None
-    for name in (*compat.THREADS, compat.UPDATES):
+    for name in (*compat.THREADS, compat.UPDATES, compat.KERNELS):
         texts[name] = os.environ.get(name)
     return {**texts, 'device': device, 'repeats': repeats, 'quick': quick,
             'date': datetime.datetime.now().isoformat(timespec='minutes')}

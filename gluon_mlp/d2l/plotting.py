@@ -58,13 +58,14 @@ def plot(X, Y=None, xlabel=None, ylabel=None, legend=None, xlim=None,
     if axes is None:
         _, axes = plt.subplots(figsize=figsize)
     for x, y, fmt in zip(xs, curves, cycle(fmts)):
-        _mark(*axes.plot(x, y, fmt))
+        for line in axes.plot(x, y, fmt):
+            _mark(line)
     set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend)
     return axes
 
 
 def _mark(line):
-    """Mark the points of a line of a few, as one point has no line."""
+    """Mark the points of a line of fewer than five: one alone has no line."""
     if line.get_marker() in ('None', DISC):
         line.set_marker(DISC if len(line.get_xdata()) < 5 else 'None')
 

@@ -27,7 +27,8 @@ def line(number):
         return f'Not measured yet: gluon-mlp exercise {number} --store'
     return ('Measured in full with seed {seed}, {threads} threads, MXNet '
             '{mxnet}, on {date}, in {seconds} s, by: gluon-mlp exercise '
-            .format(**entry) + number)
+            .format(**entry) + number
+            + (f' --seed {entry["seed"]}' if entry['seed'] else ''))
 
 
 def store(number, seed, seconds, results):

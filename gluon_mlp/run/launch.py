@@ -31,7 +31,8 @@ from ..machine import compat
 LOOPBACK = '127.0.0.1'
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 # What a shell on another machine would not know.
-PASSED = ('PYTHONPATH', 'MPLBACKEND', 'MXNET_', 'OMP_', 'GOMP_', 'PS_')
+PASSED = ('PYTHONPATH', 'MPLBACKEND', 'MXNET_', 'OMP_', 'GOMP_', 'PS_',
+          'OPENBLAS_')
 
 
 class Started(NamedTuple):

@@ -33,6 +33,7 @@ class Workers:
         self.epochs_shared = 0
         self._keys = {}  # a number for each sum, in the order of their use
         self._size = None  # of the whole batch, while a part is at hand
+        self._last = None  # the size of the last batch behind it
         self._trying = False  # whether a network draws by itself
         self._said = self.rank > 0  # that one does; the first worker says it
 
@@ -89,12 +90,15 @@ class Workers:
     def draw(self, random, shape, **kwargs):
         """What `random` draws for the rows of this worker in the batch.
 
-        Each draws for the whole batch, as one process does.
+        Each draws for the whole batch, as one process does. Raises
+        `ChapterError` where a worker has no row of the last batch: it would
+        not draw then, and get out of step.
         """
         if self._trying:
             return np.ones(shape, ctx=kwargs.get('ctx'))
         if self._size is None:  # no batch is shared now
             return random(size=shape, **kwargs)
+        self._check_size(self._last)
         rows = self._rows()
         return random(size=(self._size, *shape[1:]),
                       **kwargs)[rows[0]:rows[-1] + 1]
@@ -119,12 +123,14 @@ class Workers:
         n, batch_size = data_iter.num_examples, data_iter.batch_size
         data_iter = copy.copy(data_iter)
         data_iter.part = self.rank, self.number
+        outer = self._size, self._last  # of a loop that evaluates within
         try:
             for i, batch in enumerate(data_iter):
                 self._size = min(batch_size, n - i * batch_size)
+                self._last = n % batch_size or batch_size
                 yield batch
         finally:
-            self._size = None
+            self._size, self._last = outer
 
     def _rows(self):
         """The rows of the whole batch that this worker has."""
@@ -134,7 +140,7 @@ class Workers:
     def _with_own_stream(self, batches):
         """`batches`, while this worker draws what no other draws.
 
-        Behind them all draw the same again.
+        After the last batch all workers draw the same numbers again.
         """
         if not self._said:
             say('the network draws by itself: each worker draws other '
@@ -143,8 +149,10 @@ class Workers:
         number = int(np.random.randint(2 ** 31 - 1))
         own = onp.random.SeedSequence((number, self.rank)).generate_state(1)
         random.seed(int(own[0]) >> 1)  # 31 bits
-        yield from batches
-        random.seed(number)
+        try:
+            yield from batches
+        finally:
+            random.seed(number)
 
     def _check_size(self, size):
         if size < self.number:
