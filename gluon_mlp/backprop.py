@@ -1,6 +1,7 @@
 """4.7 Forward propagation, backward propagation, computational graphs."""
 import json
 import os
+import secrets
 import tempfile
 from collections import namedtuple
 
@@ -135,11 +136,11 @@ def peak_memory(f, repeats=10):
 
 def _peak_memory(f):
     device = mx.context.current_context()
-    with tempfile.TemporaryDirectory() as gone:
-        # The profiler writes a file when the process ends. By then this
-        # folder is gone, and the file is not written.
-        mx.profiler.set_config(profile_memory=True, aggregate_stats=True,
-                               filename=os.path.join(gone, 'profile.json'))
+    # The profiler writes a file now and then, and when the process ends. It
+    # cannot, as there is no such folder.
+    nowhere = os.path.join(tempfile.gettempdir(), secrets.token_hex(16))
+    mx.profiler.set_config(profile_memory=True, aggregate_stats=True,
+                           filename=os.path.join(nowhere, 'profile.json'))
     npx.waitall()
     mx.profiler.set_state('run')
     mark = np.zeros(1)  # the profiler records the level before `f`
