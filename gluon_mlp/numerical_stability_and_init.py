@@ -52,14 +52,15 @@ def train_from(initializer, X, y, dropout=0.0, num_steps=200, lr=1,
         with autograd.record():
             l = loss(net(X), y)
         l.backward()
-        spreads.append(_spread(net[0].weight.grad()))
+        spreads.append(spread(net[0].weight.grad()))
         trainer.step(len(X))
     correct = (net(X) > 0) == (y > 0)
-    return Symmetry(spreads[0], _spread(net[0].weight.data()),
+    return Symmetry(spreads[0], spread(net[0].weight.data()),
                     float(correct.mean()))
 
 
-def _spread(W):
+def spread(W):
+    """The largest difference between two units in one of their weights."""
     return float((W.max(axis=0) - W.min(axis=0)).max())
 
 

@@ -46,6 +46,18 @@ def judge(what, scores, usual):
     return rows
 
 
+def differences(what, scores, *pairs):
+    """By how much `what` is more for the first of each of the `pairs`.
+
+    `scores` has a number for each seed or fold by name. Prints and returns
+    {'a - b': what `paired` says}.
+    """
+    found = {f'{a} - {b}': paired(scores[a], scores[b]) for a, b in pairs}
+    show_table([f'difference of {what}', 'mean', '+-', ''],
+               [(name, *row) for name, row in found.items()])
+    return found
+
+
 def show_table(columns, rows, title=None):
     """Print `rows` of texts and numbers as a table with these `columns`."""
     table = Table(*columns, title=title, title_justify='left',

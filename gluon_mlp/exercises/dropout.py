@@ -19,6 +19,7 @@ from ..d2l.training import (
 )
 from ..dropout import dropout_layer, init_params, net, predict_with_dropout
 from .common import (
+    differences,
     draw_seeds,
     legend_beside,
     paired,
@@ -118,15 +119,9 @@ def _compare(variants, data, quick, num_seeds, figure):
 
 
 def _differences(results, *pairs):
-    """By how much the first of each of the `pairs` tests better.
-
-    Prints and returns {'a - b': what `paired` says} of `_compare`'s results.
-    """
-    differences = {f'{a} - {b}': paired(results[a][3], results[b][3])
-                   for a, b in pairs}
-    show_table(['difference of test acc', 'mean', '+-', ''],
-               [(name, *row) for name, row in differences.items()])
-    return differences
+    """By how much the first of each of the `pairs` tests better."""
+    return differences('test acc', {
+        name: results[name][3] for pair in pairs for name in pair}, *pairs)
 
 
 def _pair(dropout1, dropout2):

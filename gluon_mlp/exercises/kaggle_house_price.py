@@ -23,7 +23,7 @@ from ..kaggle_house_price import (
     to_arrays,
     train,
 )
-from .common import draw_seeds, paired, plot_dots, show_table
+from .common import differences, draw_seeds, plot_dots, show_table
 
 npx.set_np()
 
@@ -136,12 +136,9 @@ def _table(results, what='', figure=None):
 
 
 def _differences(results, *pairs):
-    """Print and return {'a - b': what `paired` says} of the valid errors."""
-    differences = {f'{a} - {b}': paired(results[a][:, 1], results[b][:, 1])
-                   for a, b in pairs}
-    show_table(['difference of valid log rmse', 'mean', '+-', ''],
-               [(name, *row) for name, row in differences.items()])
-    return differences
+    """How the valid errors of each of the `pairs` differ, over the folds."""
+    return differences('valid log rmse', {
+        name: folds[:, 1] for name, folds in results.items()}, *pairs)
 
 
 def exercise_1(quick=False):
@@ -338,13 +335,13 @@ def exercise_4(quick=False):
                for name, (lr, wd) in settings.items()}
     means = _table(results, 'tuned on 4 in 5 houses', 'exercise_4_10_4')
     best = min(means, key=lambda name: means[name][1])
-    differences = _differences(results, (best, 'lr 5, wd 0'))
+    gains = _differences(results, (best, 'lr 5, wd 0'))
     held = [[_held_out(X, y, n, quick, number, *settings[name])
              for number in seeds] for name in (best, 'lr 5, wd 0')]
     rows = onp.mean(held, axis=1).tolist()
     print(f'best: {best}; on the houses held out {rows[0]:.4f}, with lr 5 '
           f'and wd 0 {rows[1]:.4f}')
-    return {**means, 'best': best, 'differences': differences, 'held': rows}
+    return {**means, 'best': best, 'differences': gains, 'held': rows}
 
 
 def _held_out(X, y, n, quick, number, lr, wd):

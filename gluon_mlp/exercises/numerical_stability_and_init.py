@@ -8,7 +8,7 @@ from ..d2l.data import load_array, synthetic_data
 from ..d2l.plotting import plot, save_figure
 from ..d2l.training import evaluate_accuracy, seed, sgd, train_epoch_ch3
 from ..mlp import forward, get_quadrants
-from ..numerical_stability_and_init import train_from
+from ..numerical_stability_and_init import spread, train_from
 from .common import (
     draw_seeds,
     legend_beside,
@@ -125,21 +125,29 @@ def _learn_from_teacher(kind, initializer, number, num_steps, lr=0.01):
     trainer = gluon.Trainer(net.collect_params(), 'adam',
                             {'learning_rate': lr})
     W = next(iter(net[0].collect_params().values()))
+    first, l = _descend(net, X, y, loss, trainer, num_steps, W)
+    return (_spread(first) / len(X), _spread(W.data()),
+            2 * float(l.mean() / y.var()))
+
+
+def _descend(net, X, y, loss, trainer, num_steps, param):
+    """Train on all of the data; the first gradient of `param`, the last loss.
+    """
     for step in range(num_steps):
         with autograd.record():
             l = loss(net(X), y)
         l.backward()
         if step == 0:
-            first = _spread(W.grad()) / len(X)
+            first = param.grad().copy()
         trainer.step(len(X))
-    return first, _spread(W.data()), 2 * float(l.mean() / y.var())
+    return first, l
 
 
 def _spread(W):
-    """The largest difference between two units in one of their weights."""
+    """The section's `spread` of the weights from the inputs."""
     if W.ndim == 1:  # MXNet 2 has one array for an RNN, the inputs' first
         W = W[:4 * 6].reshape(4, 6)
-    return float((W.max(axis=0) - W.min(axis=0)).max())
+    return spread(W)
 
 
 def exercise_2(quick=False):
@@ -204,16 +212,10 @@ def _linear_regression(initializer, number, num_steps, lr=0.3):
     net.initialize(initializer)
     trainer = gluon.Trainer(net.collect_params(), 'sgd',
                             {'learning_rate': lr})
-    spreads = []
-    for _ in range(num_steps):
-        with autograd.record():
-            l = loss(net(X), y)
-        l.backward()
-        spreads.append(_spread(net.weight.grad().T) / len(X))
-        trainer.step(len(X))
+    first, _ = _descend(net, X, y, loss, trainer, num_steps, net.weight)
     A = onp.hstack([X.asnumpy(), onp.ones((len(X), 1))])
     exact = onp.linalg.lstsq(A, y.asnumpy(), rcond=None)[0][:-1, 0]
-    return spreads[0], float(abs(net.weight.data()[0].asnumpy()
+    return _spread(first.T) / len(X), float(abs(net.weight.data()[0].asnumpy()
                                  - exact).max())
 
 
