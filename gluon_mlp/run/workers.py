@@ -60,8 +60,7 @@ class Workers:
         """
         check(updater)
         batches = self.part(train_iter)
-        n, batch_size = train_iter.num_examples, train_iter.batch_size
-        self._check_size(n % batch_size or batch_size)  # of the last batch
+        self._check_size(_last_size(train_iter))
         if self._draws(net, train_iter):
             batches = self._with_own_stream(batches)
         self.epochs_shared += 1
@@ -127,7 +126,7 @@ class Workers:
         try:
             for i, batch in enumerate(data_iter):
                 self._size = min(batch_size, n - i * batch_size)
-                self._last = n % batch_size or batch_size
+                self._last = _last_size(data_iter)
                 yield batch
         finally:
             self._size, self._last = outer
@@ -203,3 +202,9 @@ class Workers:
             return kv.create('dist_sync')  # returns when all have joined
         finally:
             timer.cancel()
+
+
+def _last_size(data_iter):
+    """The size of the last batch of an `ArrayIter`."""
+    return data_iter.num_examples % data_iter.batch_size or (
+        data_iter.batch_size)
