@@ -12,6 +12,8 @@ import matplotlib
 import pytest
 
 matplotlib.use('agg')
+# jsonschema, and so jupytext, would read its grammar for seconds.
+sys.modules['rfc3987_syntax'] = None
 
 from matplotlib import pyplot as plt  # noqa: E402
 

@@ -712,7 +712,7 @@ def test_a_stopped_tool_says_so_in_a_line(real_data, tmp_path, command, how):
 @pytest.mark.slow
 def test_a_stopped_exercise_says_so_in_a_line(tmp_path):
     """MXNet's threads, at work in the same process, do not abort its end."""
-    for how in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) * 4:
+    for how in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) * 2:
         process = start(*TOOL, 'exercise', '4.5.1', '--output', tmp_path)
         assert process.stdout.readline().startswith('4.5.1 ')
         time.sleep(2 + 2 * random.random())

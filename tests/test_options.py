@@ -373,7 +373,7 @@ SLOW = pytest.mark.slow
 @pytest.mark.parametrize('slug, how, times', [
     ('mlp_concise', signal.SIGINT, 1), ('weight_decay', signal.SIGTERM, 1),
     ('kaggle_house_price', signal.SIGHUP, 1),
-    *(pytest.param(slug, how, 10, marks=SLOW)
+    *(pytest.param(slug, how, 4, marks=SLOW)
       for slug in ENDLESS for how in ending.SIGNALS)])
 def test_a_signal_at_any_moment_ends_the_script(script, tmp_path, slug, how,
                                                 times):

@@ -124,7 +124,6 @@ def books_of():
 @pytest.mark.slow
 @pytest.mark.parametrize('section, what', [
     ('weight_decay', 'bias decayed, too'), ('weight_decay', 'lambda 3.1'),
-    ('mlp_concise', 'batch size 512'),
     ('mlp_concise', 'one order for all epochs')])
 def test_the_table_says_what_is_found(real_data, books_of, section, what):
     row, = (row for row in TABLE if row['section'] == section

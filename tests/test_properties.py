@@ -3,12 +3,14 @@
 Hypothesis makes the cases: files that are damaged in one to three places, of
 right checksum, and command lines of the known options with any values.
 """
-import copy
+import contextlib
 import importlib
 import io
 import json
+import operator
 import os
 import re
+from functools import reduce
 
 import numpy as onp
 import pytest
@@ -39,6 +41,7 @@ JSON = st.recursive(
         st.lists(inner, max_size=3),
         st.dictionaries(st.text(max_size=3), inner, max_size=3)),
     max_leaves=6)
+REMOVED = object()
 
 
 def places(value, path=()):
@@ -50,21 +53,25 @@ def places(value, path=()):
         yield from places(inner, (*path, key))
 
 
-@st.composite
-def damaged(draw, document):
-    """The document with one to three values replaced, removed or moved."""
-    document = copy.deepcopy(document)
-    for _ in range(draw(st.integers(1, 3))):
-        *path, key = draw(st.sampled_from(sorted(places(document), key=str)))
-        parent = document
-        for step in path:
-            parent = parent[step]
-        if draw(st.booleans()) and draw(st.booleans()):
-            del parent[key]
-        else:
-            parent[key] = draw(JSON)
-        if not any(places(document)):
-            break
+def damaged(document):
+    """The document with one to three values replaced or removed."""
+    text, every = json.dumps(document), sorted(places(document), key=str)
+    change = st.tuples(st.sampled_from(every), st.one_of(
+        st.just(REMOVED), JSON, JSON, JSON))
+    return st.lists(change, min_size=1, max_size=3).map(
+        lambda changes: changed(text, changes))
+
+
+def changed(text, changes):
+    """What the JSON says after these changes; one amid another is lost."""
+    document = json.loads(text)
+    for (*path, key), value in changes:
+        with contextlib.suppress(KeyError, IndexError, TypeError):
+            parent = reduce(operator.getitem, path, document)
+            if value is REMOVED:
+                del parent[key]
+            else:
+                parent[key] = value
     return document
 
 
