@@ -31,19 +31,22 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     runs_tests = not config.getoption('numprocesses', None)  # of xdist
     if config.getoption('quick') and runs_tests:
-        config.pluginmanager.register(Quick())
+        config.pluginmanager.register(Quick(config.cache))
 
 
 class Quick:
     """Skips a test at the moment that it starts a process or trains.
 
-    So nobody keeps a list of such tests, and none can get past this.
+    So nobody keeps a list of such tests, and none can get past this. What a
+    test was skipped for is kept beside its file's time, and until that
+    changes the test is not begun again.
     """
 
-    def __init__(self):
+    def __init__(self, cache):
         from mxnet.base import _LIB
-        self.testing = False
-        self.left = 0  # of the backward passes that a test may take
+        self.cache = cache
+        self.item = None  # the test that runs
+        self.left = 0  # of the backward passes that it may take
         self.backward = _LIB.MXAutogradBackwardEx
         _LIB.MXAutogradBackwardEx = self.count
         sys.addaudithook(self.audit)
@@ -51,19 +54,36 @@ class Quick:
         self.spawn = multiprocessing.util.spawnv_passfds
         multiprocessing.util.spawnv_passfds = self.start
 
+    def known(self, item):
+        """A name for the test's file as it is, and why its tests skip."""
+        name = f'quick/{item.path.name}-{item.path.stat().st_mtime_ns}'
+        return name, self.cache.get(name, {})
+
+    def pytest_runtest_setup(self, item):
+        reason = self.known(item)[1].get(item.name)
+        if reason:
+            pytest.skip(reason)
+
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self):
+    def pytest_runtest_protocol(self, item):
         """A test, and the fixtures that it is the first to need."""
-        self.testing, self.left = True, GRADIENTS
+        self.item, self.left = item, GRADIENTS
         try:
             return (yield)
         finally:
-            self.testing = False
+            self.item = None
+
+    def skip(self, reason):
+        item, self.item = self.item, None  # what keeps it may do all
+        name, reasons = self.known(item)
+        self.cache.set(name, {**reasons, item.name: reason})
+        self.item = item
+        pytest.skip(reason)
 
     def audit(self, event, args):
         """Called by Python at many kinds of events."""
-        if self.testing and event in PROCESSES:
-            pytest.skip('not quick: it starts a process')
+        if self.item and event in PROCESSES:
+            self.skip('not quick: it starts a process')
 
     def start(self, *args):
         """Called for each process of `multiprocessing`."""
@@ -73,8 +93,8 @@ class Quick:
     def count(self, *args):
         """Called by MXNet for each backward pass."""
         self.left -= 1
-        if self.testing and self.left < 0:
-            pytest.skip('not quick: it trains')
+        if self.item and self.left < 0:
+            self.skip('not quick: it trains')
         return self.backward(*args)
 
 

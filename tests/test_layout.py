@@ -438,7 +438,12 @@ def gradients(n):
         y.backward()
     return x.grad
 
+def begin():
+    with open('begun', 'a') as file:
+        file.write('begun')
+
 def test_process():
+    begin()
     try:
         subprocess.run([sys.executable, '-c', ''], check=True)
     except Exception:
@@ -448,6 +453,7 @@ def test_process_of_a_fixture(started):
     pass
 
 def test_training():
+    begin()
     gradients(11)
 
 def test_gradients():
@@ -456,14 +462,22 @@ def test_gradients():
 
 
 def test_quick_skips_processes_and_trainings(tmp_path):
-    """They are found by what they do, and each reason is printed."""
-    (tmp_path / 'test_it.py').write_text(QUICK)
+    """They are found by what they do, and each reason is printed.
+
+    They are not begun again until their file changes.
+    """
+    file, lines = tmp_path / 'test_it.py', []
     path = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
-    ran = subprocess.run(
-        [sys.executable, '-m', 'pytest', '--quick', '-rs', '-p', 'conftest',
-         f'--rootdir={tmp_path}', tmp_path], cwd=tmp_path, check=False,
-        capture_output=True, text=True, env={**os.environ,
-                                             'PYTHONPATH': path})
-    assert '= 1 passed, 3 skipped' in ran.stdout, ran.stdout
-    assert 'not quick: it starts a process' in ran.stdout
-    assert 'not quick: it trains' in ran.stdout
+    for text in QUICK, QUICK, QUICK + '#':
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
+        ran = subprocess.run(
+            [sys.executable, '-m', 'pytest', '--quick', '-rs', '-p',
+             'conftest', f'--rootdir={tmp_path}', file], cwd=tmp_path,
+            check=False, capture_output=True, text=True,
+            env={**os.environ, 'PYTHONPATH': path})
+        assert '= 1 passed, 3 skipped' in ran.stdout, ran.stdout
+        assert 'not quick: it starts a process' in ran.stdout
+        assert 'not quick: it trains' in ran.stdout
+        lines.append((tmp_path / 'begun').read_text().count('begun'))
+    assert lines == [2, 2, 4]

@@ -402,7 +402,7 @@ def exercise_4(quick=False):
 def _summary(runs):
     """How many of the `runs` diverged; mean loss, accuracy, its error.
 
-    The loss is that of the runs that did not diverge, or None.
+    The loss is that of the runs that did not diverge, or a dash.
     """
     losses, accs = zip(*runs)
     finite = [l for l in losses if onp.isfinite(l)]
