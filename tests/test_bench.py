@@ -53,7 +53,6 @@ def made_up(*entries, **about):
 
 
 @pytest.mark.slow
-@pytest.mark.mxnet
 def test_quick_run_of_a_section(tmp_path, real_data):
     """Rivals, a checked accuracy, bench.json, tables; then against itself."""
     ran = run_bench('--section', 'mlp_scratch', '--quick', '--repeats', 1,

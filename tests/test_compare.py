@@ -404,6 +404,7 @@ def test_the_books_code_trains_the_same_weights(real_data, monkeypatch,
     assert [c.agrees for c in found] == [True] * trainings, found
 
 
+@pytest.mark.slow
 def test_a_hyperparameter_that_is_not_the_books_differs(monkeypatch):
     """The book's code has constants of its own."""
     monkeypatch.setattr(weight_decay, 'lambd', 3.1)
@@ -507,6 +508,7 @@ def test_a_process_of_the_books_code_that_fails_is_told(monkeypatch, tmp_path,
 # The command
 
 
+@pytest.mark.slow
 def test_the_command_compares_a_section_and_reports(real_data, tmp_path):
     done = subprocess.run(
         [sys.executable, '-m', 'gluon_mlp', 'compare', '--section', 'mlp',

@@ -300,6 +300,8 @@ def test_a_bar_is_the_accuracy_of_its_range_of_agreement():
         '1', '', '', '3', '', '1', '2']
 
 
+@pytest.mark.slow
+@pytest.mark.mxnet
 def test_the_script_runs_and_is_right_more_often_where_it_is_sure(
         run_script, real_data, tmp_path):
     """One epoch: the masks, both trainings, the certainty, four figures."""

@@ -202,6 +202,8 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 """
 
 
+@pytest.mark.slow
+@pytest.mark.mxnet
 def test_the_options_reach_all_seven_trainings(real_data, tmp_path):
     """With --book-only: the section has no listings to end after."""
     done = subprocess.run(

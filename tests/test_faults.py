@@ -652,6 +652,7 @@ if __name__ == '__main__':
 """
 
 
+@pytest.mark.slow
 def test_tools_in_a_plain_locale(real_data, tmp_path):
     """Nothing that they print or read needs more than ASCII."""
     (tmp_path / 'tools.py').write_text(IN_ORDER)

@@ -371,6 +371,8 @@ print(mxnet.np.random.normal(size=3), mxnet.np.random.uniform(size=3),
 """
 
 
+@pytest.mark.slow
+@pytest.mark.mxnet
 def test_imports_leave_every_random_stream_where_it_was(tmp_path):
     """MXNet's and NumPy's next draws are those without these imports."""
     after, fresh = (fresh_process(DRAW, names, tmp_path)
@@ -398,6 +400,8 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
+@pytest.mark.mxnet
 def test_imports_compute_nothing_and_load_nothing(tmp_path):
     """No operator runs, no array is made, no GPU and no file looked for."""
     ran = fresh_process(FORBID, modules(), tmp_path)

@@ -39,6 +39,8 @@ print(len(calls), file=sys.stderr)
 """
 
 
+@pytest.mark.slow
+@pytest.mark.mxnet
 def test_a_trainer_gives_mxnets_bits():
     """With weight decay, momentum, clipping and another rate, too."""
     tuned, untuned = (subprocess.run(

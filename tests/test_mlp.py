@@ -201,6 +201,8 @@ def test_the_parameters_are_the_weights_and_the_biases():
     assert num_params((784, 256, 10)) == 784 * 256 + 256 + 256 * 10 + 10
 
 
+@pytest.mark.slow
+@pytest.mark.mxnet
 def test_script_draws_ten_figures_and_shows_the_claim_in_numbers(
         run_script, tmp_path):
     result = run_script('mlp', '--alpha', 0.5)
