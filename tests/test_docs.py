@@ -367,3 +367,42 @@ def test_a_decay_of_3_with_mse_acts_as_1_5_with_l2loss_at_twice_the_rate():
     l.backward()
     trainer.step(len(X))
     assert onp.allclose(param.data().asnumpy(), expected, rtol=1e-5)
+
+
+def test_the_times_for_several_machines_follow_from_the_measured_costs():
+    def number(cell):
+        return float(cell.replace(',', ''))
+
+    def step(units, batch, n, rate, delay=0.0, share=1.0):
+        MB, a, c, m, t, _ = costs[units]
+        wire = (n > 1) * (2 * (n - 1) * 8.37 * MB / rate + 2 * delay)
+        return (a + c * batch / n + m) * share + t * (n - 1) + wire
+
+    def check(cell, expected):
+        predicted, measured, error = map(number, re.fullmatch(
+            r'(.*) / (.*), (.*)%', cell).groups())
+        assert predicted == pytest.approx(expected, rel=0.006)
+        assert error == pytest.approx(100 * (measured / expected - 1), abs=1)
+
+    _, found, epochs, checked, delayed = (table[2:] for table in tables(
+        ROOT / 'docs' / 'several-machines.md'))
+    costs = {units: row for units, *row in (map(number, row)
+                                            for row in found)}
+    for row in epochs:
+        units, batch, alone, n, *shown = map(number, row)
+        _, a, c, *_, e = costs[units]
+        steps = -(-60000 // batch)
+        expected = [steps * step(units, batch, n, rate, 0.05) + e / n
+                    for rate in (0.1, 1, 10, 100)]
+        expected.append(steps * (a + c * batch) + e)
+        assert [*shown, alone] == pytest.approx(
+            [ms / 1000 for ms in expected], rel=0.006)
+    for row in checked:
+        units, batch, n = map(number, row[:3])
+        for rate, cell in zip((float('inf'), 0.1, 1, 10), row[3:]):
+            if cell:
+                check(cell, step(units, batch, n, rate, 0, max(1, n / 2)))
+    for rate, *row in delayed:
+        for delay, cell in zip((0, 1, 10, 20), row):
+            if cell:
+                check(cell, step(256, 256, 2, number(rate), delay))
