@@ -146,7 +146,8 @@ def download(url, most):
                 content += chunk
                 bar.update(len(chunk))
                 _check_download(len(content), most, time.monotonic() - start)
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+    except (OSError, ValueError,  # of a wrong redirect, or no certificates
+            urllib3.exceptions.HTTPError) as error:
         raise DataError(_reason(error)) from error
     return bytes(content)
 
