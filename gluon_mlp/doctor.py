@@ -169,17 +169,31 @@ def mxnet_facts():
     """
     wrong = compat.wrong_settings()
     try:
-        ran = subprocess.run(
-            [sys.executable, '-c', FACTS], text=True, errors='replace',
-            timeout=900, capture_output=True, check=False,
-            env={name: value for name, value in os.environ.items()
-                 if name not in wrong})
+        ran = _run([sys.executable, '-c', FACTS], 900, {
+            name: value for name, value in os.environ.items()
+            if name not in wrong})
     except subprocess.TimeoutExpired:
         return 'it did not finish'
     facts = re.findall(r'^\{"version": .*\}$', ran.stdout, re.M)
     if facts and ran.returncode == 0:
         return json.loads(facts[-1])
     return _last_line(ran.stderr) or f'exit code {ran.returncode}'
+
+
+def _run(command, seconds, env=None):
+    """`subprocess.run`, that leaves a process behind which cannot be killed.
+
+    Such is one that waits in the kernel for a driver. Raises
+    `TimeoutExpired`.
+    """
+    process = subprocess.Popen(command, env=env, text=True, errors='replace',
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except BaseException:
+        process.kill()
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def _last_line(text):
@@ -208,10 +222,8 @@ def check_gpus(wheel, faults):
 def nvidia_gpus():
     """The name and compute capability of each GPU, by its driver."""
     try:
-        ran = subprocess.run(
-            ['nvidia-smi', '--query-gpu=name,compute_cap',
-             '--format=csv,noheader'], capture_output=True, text=True,
-            errors='replace', timeout=SMI, check=False)
+        ran = _run(['nvidia-smi', '--query-gpu=name,compute_cap',
+                    '--format=csv,noheader'], SMI)
     except (OSError, subprocess.TimeoutExpired):
         return []  # there is none, or the driver does not answer
     return ran.stdout.strip().splitlines() if ran.returncode == 0 else []

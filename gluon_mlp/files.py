@@ -59,6 +59,8 @@ def check_file(path):
 
     Call this before the work whose results go there. Raises `FolderError`.
     """
+    if _is_device(path):
+        return
     check_folder(path.parent)
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
@@ -69,6 +71,12 @@ def check_file(path):
                           'another file') from error
     if is_folder:
         raise FolderError(f'{path} is a folder: name a file')
+
+
+def _is_device(path):
+    """Whether `path` is a device or a pipe, such as bash's `>(gzip)`."""
+    return os.path.exists(path) and not (os.path.isfile(path)
+                                         or os.path.isdir(path))
 
 
 @contextmanager
@@ -82,7 +90,7 @@ def written_whole(path, durable=False):
     and the folders on the way to it, those that can be read. Raises an
     `OSError` that names `path`.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    if _is_device(path):
         yield path  # or else /dev/null would become a file
         return
     start = f'.{path.name[:50]}.'  # with all of a long name it would not fit
@@ -146,7 +154,8 @@ def download(url, most):
                 content += chunk
                 bar.update(len(chunk))
                 _check_download(len(content), most, time.monotonic() - start)
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+    except (OSError, ValueError,  # of a wrong redirect, or no certificates
+            urllib3.exceptions.HTTPError) as error:
         raise DataError(_reason(error)) from error
     return bytes(content)
 

@@ -29,9 +29,10 @@ from gluon_mlp import (
 from gluon_mlp.d2l import training
 from gluon_mlp.d2l.data import load_array
 from gluon_mlp.d2l.plotting import plt
-from gluon_mlp.errors import CheckpointError
+from gluon_mlp.errors import ChapterError, CheckpointError
 from gluon_mlp.run import checkpoint
 from gluon_mlp.run.checkpoint import saving
+from gluon_mlp.run.workers import Workers
 from mxnet import gluon, init, np
 from scripts import script_environment, script_here, start
 
@@ -778,6 +779,7 @@ DURABLE = '''
 import sys
 from pathlib import Path
 from gluon_mlp.run.checkpoint import saving
+from gluon_mlp.run.workers import Workers
 with saving(Path(sys.argv[1]), 'section', {}, durable='d' in sys.argv[2]):
     pass
 '''
@@ -853,6 +855,21 @@ def test_only_the_first_worker_of_a_launch_saves(run, tmp_path):
         assert run('mlp_concise', tmp_path / 'no', resume=True) == whole
         assert run('mlp_concise', tmp_path / 'no') == whole
     assert not (tmp_path / 'no').exists()
+
+
+def test_an_epoch_that_workers_refuse_is_not_saved(tmp_path, monkeypatch):
+    """A loop of one's own that shares no batch leaves the file as it was."""
+    monkeypatch.setenv('DMLC_WORKER_ID', '0')
+    monkeypatch.setenv('DMLC_NUM_WORKER', '2')
+    workers, history = Workers(), []
+    with experiment.use(workers=workers, epochs=workers.epochs), saving(
+            tmp_path, 'section', SETTINGS):
+        before = (tmp_path / 'section.checkpoint').read_bytes()
+        with pytest.raises(ChapterError, match='a loop of its own'):
+            for epoch in experiment.current.epochs(
+                    2, history, training.Updater([np.ones(2)], 1)):
+                history.append((epoch, 0.5))
+    assert (tmp_path / 'section.checkpoint').read_bytes() == before
 
 
 @pytest.mark.parametrize('saves, resumes, message', [

@@ -83,7 +83,7 @@ def test_no_number_that_mxnet_can_take_is_named(name, number, monkeypatch):
 @pytest.mark.parametrize('name, value', [
     ('OMP_NUM_THREADS', 'all'), ('MXNET_ENGINE_TYPE', 'x'),
     ('MXNET_ENGINE_TYPE', ''), ('DMLC_ROLE', 'server'),
-    ('GLUON_MLP_WORKERS', 'x')])
+    ('GLUON_MLP_WORKERS', 'x'), ('PYTHONOPTIMIZE', '2')])
 def test_a_wrong_setting_is_one_line(name, value):
     """Without it, there would be a traceback, an abort, or no end."""
     done = subprocess.run([sys.executable, '-c', 'import gluon_mlp'],

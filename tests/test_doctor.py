@@ -2,6 +2,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import ROOT
@@ -109,6 +110,23 @@ def test_an_nvidia_smi_that_does_not_work(tmp_path, monkeypatch, script):
     monkeypatch.setattr(doctor, 'SMI', 1)
     assert doctor.nvidia_gpus() == (['Tesla \ufffd, 8.0']
                                     if 'Tesla' in script else [])
+
+
+def test_an_nvidia_smi_that_nothing_can_kill(tmp_path, monkeypatch):
+    """As one that waits in the kernel for a driver: it is left behind."""
+    (tmp_path / 'nvidia-smi').write_text('#!/bin/sh\nexec sleep 10')
+    (tmp_path / 'nvidia-smi').chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(doctor, 'SMI', 0.2)
+    asked = []
+    monkeypatch.setattr(subprocess.Popen, 'kill',
+                        lambda process: asked.append(process))
+    start = time.monotonic()
+    assert doctor.nvidia_gpus() == []
+    assert time.monotonic() - start < 9
+    monkeypatch.undo()
+    asked[0].kill()
+    asked[0].communicate()
 
 
 def test_no_mxnet_and_two(monkeypatch):

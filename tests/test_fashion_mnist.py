@@ -366,6 +366,25 @@ def test_network_error_is_short(monkeypatch, tmp_path, tiny, url, reason):
     assert len(str(error.value)) < 80
 
 
+def test_a_redirect_to_no_url_is_a_fault(server, tiny, tmp_path):
+    def redirect(handler):
+        handler.send_response(302)
+        handler.send_header('Location', 'http://[::1')
+        handler.end_headers()
+    server.files[REPO + IMAGES] = redirect
+    with pytest.raises(DataError, match='Invalid IPv6 URL'):
+        fashion_mnist.download(server.url + REPO, tmp_path)
+
+
+def test_certificates_that_are_missing_are_a_fault(monkeypatch, tmp_path,
+                                                   tiny):
+    """The next source may do without them."""
+    monkeypatch.setenv('REQUESTS_CA_BUNDLE', str(tmp_path / 'no'))
+    monkeypatch.setenv('NO_PROXY', '*')
+    with pytest.raises(DataError, match='certificate.*no'):
+        fashion_mnist.download('https://127.0.0.1:9/', tmp_path)
+
+
 def test_installed_package_is_copied(server, tiny, tmp_path, monkeypatch):
     """Files of Debian's package are used where they are installed."""
     installed = tmp_path / 'installed'

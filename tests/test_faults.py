@@ -14,6 +14,7 @@ import sys
 import time
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import numpy as onp
 import psutil
@@ -297,6 +298,18 @@ def test_a_device_stays_a_device(tmp_path):
     with files.written_whole(link) as path:
         path.write_text('prices')
     assert link.is_char_device() and list(tmp_path.iterdir()) == [link]
+
+
+def test_a_pipe_may_be_in_a_folder_that_takes_no_files():
+    """As bash's `--history >(gzip >h.gz)`, or /dev/stdout of a plain user."""
+    reads, writes = os.pipe()
+    path = Path(f'/proc/self/fd/{writes}')
+    files.check_file(path)
+    with files.written_whole(path) as pipe:
+        pipe.write_text('numbers')
+    assert os.read(reads, 100) == b'numbers'
+    for number in reads, writes:
+        os.close(number)
 
 
 def test_a_planted_link_is_not_written_through(tmp_path, monkeypatch):

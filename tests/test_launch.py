@@ -744,13 +744,22 @@ def test_a_script_that_trains_nothing_is_refused(ends, tmp_path):
 
 
 def test_a_script_that_ends_with_the_book_is_closed(ends, tmp_path):
-    """With --book-only, too, it writes its history and its closing word."""
+    """With --book-only, too, it writes its history and its closing word.
+
+    And 4.1, which trains nothing, is refused with it, too.
+    """
     closed = []
     ending.opened.callback(closed.append, 'history')
     script = tmp_path / 'book.py'
-    script.write_text('import sys\nsys.exit()\n')
+    trains = 'experiment.current.workers.epochs_shared = 1\n'
+    script.write_text('import sys\nfrom gluon_mlp import experiment\n'
+                      f'{trains}sys.exit()\n')
     launch._run([str(script)])
     assert closed == ['history'] and repr(ends) == '[SystemExit()]'
+    ends.clear()
+    script.write_text('import sys\nsys.exit()\n')
+    launch._run([str(script)])
+    assert 'trains nothing' in str(ends[0])
 
 
 def test_what_has_failed(monkeypatch):
@@ -888,8 +897,10 @@ def test_unknown_host_is_named(host):
         launch.resolve([host])
 
 
-def test_a_file_that_is_no_list_of_hosts_is_named(tmp_path):
-    (tmp_path / 'hosts').write_bytes(b'\x7fELF\xff\x00')
+@pytest.mark.parametrize('content', [b'\x7fELF\xff\x00', b'a\0b\0'])
+def test_a_file_that_is_no_list_of_hosts_is_named(tmp_path, content):
+    """A program, or a list that Windows has saved in 16 bits a letter."""
+    (tmp_path / 'hosts').write_bytes(content)
     with pytest.raises(ChapterError, match='no address for host'):
         launch.resolve(launch.read_hosts(str(tmp_path / 'hosts')))
 

@@ -157,6 +157,13 @@ def test_a_cell_that_fails_is_told_in_a_line_and_shown(tmp_path, monkeypatch):
             for cell in cells] == [['stream'], ['error'], []]
 
 
+def test_a_home_that_takes_no_signature_costs_no_notebook(tmp_path,
+                                                          monkeypatch):
+    monkeypatch.setenv('JUPYTER_DATA_DIR', '/proc/nobody')
+    monkeypatch.setattr(notebooks, 'execute', lambda *args: None)
+    assert notebooks.build('backprop', tmp_path).exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('number, said, code', [
     (signal.SIGINT, 'interrupted\n', 130),

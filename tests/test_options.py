@@ -301,6 +301,54 @@ def test_interrupt_while_mxnet_is_imported(script, how, code, said):
     assert (process.returncode, out, err) == (code, '', said)
 
 
+SWALLOWS = """
+import time
+try:
+    print('now', flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    pass
+time.sleep(0.5)
+"""
+IMPORTS = """
+from gluon_mlp.run.ending import take_over
+{}
+{}
+print('went on')
+"""
+
+
+@pytest.mark.parametrize('places', [
+    ('take_over()', 'import swallows'), ('import swallows', 'take_over()')])
+def test_an_interrupt_that_an_import_swallows_comes_again(script, tmp_path,
+                                                          places):
+    """A module in C that imports another may clear its exception."""
+    (tmp_path / 'swallows.py').write_text(SWALLOWS)
+    process = script(script=IMPORTS.format(*places))
+    assert process.stdout.readline() == 'now\n'
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, '', 'interrupted\n')
+
+
+@pytest.mark.parametrize('last, code, said', [
+    ('except KeyboardInterrupt: pass', 0, ''),
+    ('finally: time.sleep(0.3)', 143, 'interrupted\n')])
+def test_an_interrupt_that_is_handled_comes_once(script, tmp_path, last,
+                                                 code, said):
+    """By a script that goes on then, or that cleans up amid an import."""
+    body = SWALLOWS.replace('except KeyboardInterrupt:\n    pass', last)
+    if code:
+        (tmp_path / 'cleans.py').write_text(body)
+        body = 'import cleans'
+    process = script(script=IMPORTS.format('take_over()', body))
+    assert process.stdout.readline() == 'now\n'
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (code, said)
+    assert (out == 'went on\n') == (code == 0)
+
+
 # Trainings that go on and on, as those of 4.3, 4.5 and 4.10 do.
 ENDLESS = {'mlp_concise': '''
 from gluon_mlp.run.options import options

@@ -156,6 +156,13 @@ def test_a_curve_keeps_and_draws_its_rows():
                                              [[1, 5], [0.7, 0.9]]]
 
 
+@pytest.mark.parametrize('legend, width', [
+    (['a', 'b'], 3), (None, None), ('loss', None)])
+def test_a_curve_has_the_width_of_its_legend(legend, width):
+    """A text is no list of names, and a checkpoint asks for this width."""
+    assert Curve(Animator(legend=legend)).width == width
+
+
 @pytest.mark.parametrize('l', [float('nan'), float('inf')])
 def test_a_curve_ends_where_the_loss_is_not_finite(l):
     curve = Curve(Animator())

@@ -143,7 +143,8 @@ class Curve(list):
         super().__init__()
         self.animator = animator
         legend = getattr(animator, 'legend', None)
-        self.width = 1 + len(legend) if legend else width
+        named = legend and not isinstance(legend, str)
+        self.width = 1 + len(legend) if named else width
 
     def append(self, row):
         """Keep and draw a row: the epoch, the training loss, and more."""

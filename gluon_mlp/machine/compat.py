@@ -53,6 +53,10 @@ def wrong_settings():
     if role != 'worker' and WORKERS not in os.environ:
         wrong['DMLC_ROLE'] = (f'DMLC_ROLE is {role!r}, with which MXNet only '
                               'serves other processes: unset it')
+    if sys.flags.optimize > 1:
+        wrong['PYTHONOPTIMIZE'] = (
+            "PYTHONOPTIMIZE is '2', or Python runs with -OO, without the "
+            'docstrings that MXNet reads: unset it, or leave -OO out')
     return wrong
 
 

@@ -8,6 +8,7 @@ unless `--durable` lets each save wait for the disk.
 """
 import hashlib
 import io
+import itertools
 import json
 import os
 from contextlib import contextmanager, nullcontext
@@ -129,11 +130,16 @@ class Checkpoint:
         if number < len(self.trainings):
             first = self._restore(number, history, updater)
             self._restart(draws, number, first)
-        for epoch in self.inner(num_epochs, history, updater, draws, first):
-            yield epoch
-            self.trainings[number:] = [_state(epoch, history, updater)]
-            self.save()
-            self._restart(draws, number, epoch)
+        inner = self.inner(num_epochs, history, updater, draws, first)
+        over = None  # an epoch, which `inner` has found in order
+        for epoch in itertools.chain(inner, [None]):
+            if over:
+                self.trainings[number:] = [_state(over, history, updater)]
+                self.save()
+                self._restart(draws, number, over)
+            if epoch:
+                yield epoch
+            over = epoch
 
     def _note_edition(self):
         """Keep the edition of the images, which is not known at the start."""

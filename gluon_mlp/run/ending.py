@@ -21,6 +21,7 @@ SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 STARTED = time.monotonic()
 opened = contextlib.ExitStack()  # what the script's run has opened
+early = []  # signals before `take_over`, which may have been swallowed
 
 
 class Interrupted(KeyboardInterrupt):
@@ -62,6 +63,8 @@ def take_over():
             signal.signal(number, _interrupt)
     sys.excepthook = _excepthook
     atexit.register(_finish)
+    if early:
+        _interrupt(early[0], None)
 
 
 def _close(result):
@@ -123,11 +126,15 @@ def say(text):
 
 
 def _interrupt(number, frame):
-    sys.unraisablehook = partial(_send_again, number)
+    sys.unraisablehook = partial(_unraisable, number)
+    while frame and 'importlib' not in frame.f_code.co_filename:
+        frame = frame.f_back
+    if frame:  # a module in C that imports another may swallow it
+        _send_again(number)
     raise Interrupted(number)
 
 
-def _send_again(number, unraisable):
+def _unraisable(number, unraisable):
     """Raise a signal's exception again if a destructor has swallowed it.
 
     Python may raise it inside any `__del__`, such as that of MXNet's arrays,
@@ -135,8 +142,20 @@ def _send_again(number, unraisable):
     signal may have left an object half made.
     """
     if isinstance(unraisable.exc_value, Interrupted):
-        signal.signal(signal.SIGALRM, lambda *_: _interrupt(number, None))
-        signal.setitimer(signal.ITIMER_REAL, 0.01)  # the destructor is over
+        _send_again(number)
+
+
+def _send_again(number):
+    """Raise the exception in a moment, unless somebody handles it by then.
+    """
+    def again(_, frame):
+        error = sys.exc_info()[1]
+        while error and not isinstance(error, Interrupted):
+            error = error.__context__
+        if not error:
+            _interrupt(number, frame)
+    signal.signal(signal.SIGALRM, again)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
 
 
 def _excepthook(kind, error, trace):
@@ -154,7 +173,7 @@ def _finish():
 
 
 def _ignore_signals():
-    for number in SIGNALS:
+    for number in (*SIGNALS, signal.SIGALRM):
         signal.signal(number, signal.SIG_IGN)
 
 
@@ -180,6 +199,11 @@ def _save_open_figures():
         plotting.save_figure(f'{Path(sys.argv[0]).stem}_interrupted_{number}')
 
 
+def _note(number, frame):
+    early.append(number)
+    raise KeyboardInterrupt
+
+
 def _until_taken_over(kind, error, trace):
     if kind is KeyboardInterrupt:
         print('interrupted', file=sys.stderr, flush=True)
@@ -188,3 +212,6 @@ def _until_taken_over(kind, error, trace):
 
 
 sys.excepthook = _until_taken_over
+with contextlib.suppress(ValueError):  # another thread imports this
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _note)

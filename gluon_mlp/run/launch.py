@@ -103,7 +103,7 @@ def resolve(hosts):
         name = host.split('@')[-1].split(':')[0]
         try:
             nodes.append((host, socket.gethostbyname(name)))
-        except (OSError, UnicodeError) as error:  # UnicodeError for 'a..b'
+        except (OSError, ValueError, TypeError) as error:  # 'a..b', NUL
             raise ChapterError(f'no address for host {name}: {error}'
                                ) from error
     if len({address.startswith('127.') for _, address in nodes}) > 1:
@@ -268,8 +268,7 @@ def _run_script(path, workers):
         runpy.run_path(path, run_name='__main__')
     except SystemExit as error:
         if error.code:
-            raise
-        return  # at the end of the book's listings
+            raise  # or else it is the end of the book's listings
     if not workers.epochs_shared:
         raise ChapterError(f'{path} trains nothing that workers can share: '
                            'run it alone')

@@ -5,6 +5,7 @@ cell that uses the section's module comes a text with the source of what it
 uses, so that the reader sees the mathematics.
 """
 import ast
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def build(slug, folder):
         execute(notebook, folder)
     except ChapterError as error:
         failed = error
-    NotebookNotary().sign(notebook)  # or else JupyterLab hides the figures
+    with contextlib.suppress(OSError):  # of a home that takes no signature
+        NotebookNotary().sign(notebook)  # or JupyterLab hides the figures
     with written_whole(path) as partial:
         nbformat.write(notebook, partial)
     if failed:
