@@ -88,7 +88,7 @@ for name, grad, (f, a) in zip(gradients._fields, gradients, functions):
           f'{float(by_autograd):10.1e}{numeric:10.1e}')
 
 # %%
-book_ends()
+book_ends()  # a script with --book-only ends here
 
 # %% [markdown]
 # ## The memory of training

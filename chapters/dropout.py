@@ -85,7 +85,7 @@ d2l.train_ch3(net, train_iter, test_iter, loss, num_epochs, trainer)
 d2l.save_figure('dropout_concise')
 
 # %%
-book_ends()
+book_ends()  # a script with --book-only ends here
 
 # %% [markdown]
 # ## Beyond the listings

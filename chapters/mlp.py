@@ -106,7 +106,7 @@ d2l.plot(x, grad, 'x', 'grad of tanh')
 d2l.save_figure('mlp_grad_of_tanh')
 
 # %%
-book_ends()
+book_ends()  # a script with --book-only ends here
 
 # %% [markdown]
 # ## Beyond the listings

@@ -41,7 +41,7 @@ M, product = stability.product_of_matrices(100)
 print(f'a single matrix\n{M}\nafter multiplying 100 matrices\n{product}')
 
 # %%
-book_ends()
+book_ends()  # a script with --book-only ends here
 
 # %% [markdown]
 # ## Breaking the symmetry

@@ -84,7 +84,7 @@ print('overfit, degree 19: train loss {:.4f}, test loss {:.4f}, weight\n'
 d2l.save_figure('underfit_overfit_overfit')
 
 # %%
-book_ends()
+book_ends()  # a script with --book-only ends here
 
 # %% [markdown]
 # ## Beyond the listings
