@@ -171,5 +171,6 @@ for what, xs, rows in (('share of units silenced', shares, silenced),
     print(f'test acc by {what}: {xs}')
     for name, row in zip(names, rows):
         print(f'  {name:16}', '  '.join(f'{acc:.3f}' for acc in row))
-    d2l.plot(list(xs), rows, what, 'test acc', names, fmts=('o-', 'ms--'))
+    d2l.plot(list(xs), rows, what, 'test acc', names, fmts=('o-', 'ms--'),
+             figsize=(5, 2.5))
     d2l.save_figure('dropout_' + what.split()[-1])

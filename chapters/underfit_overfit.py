@@ -121,7 +121,7 @@ for degree, train_loss, valid_loss in rows:
           + '  <- chosen' * (degree == chosen))
 degrees, *losses = zip(*rows)
 d2l.plot(list(degrees), losses, 'degree', 'loss', ['train', 'valid'],
-         yscale='log').set_xticks(degrees[1::2])
+         yscale='log', figsize=(5, 2.5)).set_xticks(degrees[1::2])
 d2l.save_figure('underfit_overfit_k_fold')
 
 # %% [markdown]
@@ -140,7 +140,7 @@ for n, train_loss, test_loss in rows:
           f'{test_loss - train_loss:.5f}')
 sizes, *losses = zip(*rows)
 axes = d2l.plot(list(sizes), losses, 'training examples', 'loss',
-                ['train', 'test'], xscale='log')
+                ['train', 'test'], xscale='log', figsize=(5, 2.5))
 axes.set_xticks(sizes, sizes)
 axes.minorticks_off()
 d2l.save_figure('underfit_overfit_gap')
@@ -190,5 +190,6 @@ print('test acc by number of images\n'
 for n, a, b in zip(sizes, linear, deep):
     print(f'{n:6}{a:20.3f}{b:18.3f}{b - a:+12.3f}')
 d2l.plot(list(sizes), [linear, deep], 'training images', 'test acc',
-         ['softmax regression', 'one hidden layer'], xscale='log')
+         ['softmax regression', 'one hidden layer'], xscale='log',
+         figsize=(5, 2.5))
 d2l.save_figure('underfit_overfit_by_num_images')
