@@ -101,9 +101,8 @@ def test_a_cell_changed_to_512_units_works(real_data, tmp_path):
 @pytest.mark.slow
 def test_a_listing_of_the_reader_runs_in_a_fresh_kernel(real_data, tmp_path):
     cell, = run(new_notebook(), tmp_path, IMPORTS + LISTINGS['mlp_concise'])
-    said, figure, last = shown(cell)
+    said, figure = shown(cell)
     assert said.startswith('Fashion-MNIST, edition of') and figure == SVG
-    assert last.startswith('epoch 10: train loss ') and last.count('\n') == 1
 
 
 TWICE = """
@@ -139,9 +138,8 @@ def test_a_script_can_be_run_in_a_notebook(real_data, tmp_path):
         new_notebook(), tmp_path, f'%run {ROOT}/chapters/mlp_concise.py '
         '--num-epochs 1 --output here', 'from gluon_mlp import d2l\n'
         'axes = d2l.plot([1, 2], [3, 4])')
-    *_, curve, said, closing = shown(script)
-    assert curve == SVG and re.fullmatch(
-        r'epoch 1: .*\nfigure: here/mlp_concise\.png\n', said)
+    *_, curve, figure, closing = shown(script)
+    assert (curve, figure) == (SVG, 'figure: here/mlp_concise.png\n')
     assert closing.startswith('yours: test acc ')
     assert shown(plot) == [SVG]
 

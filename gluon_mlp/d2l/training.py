@@ -178,11 +178,10 @@ def train_ch3(net, train_iter, test_iter, loss, num_epochs, updater,
 
     `updater` is a `gluon.Trainer` or a function of the batch size. Under
     `--checkpoint` and `launch` a function has to name its parameters, as
-    `Updater` does. A notebook shows the curve and prints the last epoch only.
-    With `quiet` nothing is plotted or printed. `net` has to take each example
-    by itself, because an `ArrayIter` is evaluated in larger batches. Raises
-    `NonFiniteLossError` once an epoch's loss is not finite, and what
-    `train_epoch_ch3` raises.
+    `Updater` does. With `quiet` nothing is plotted or printed. `net` has to
+    take each example by itself, because an `ArrayIter` is evaluated in larger
+    batches. Raises `NonFiniteLossError` once an epoch's loss is not finite,
+    and what `train_epoch_ch3` raises.
     """
     loss, test_iter = lean.compiled(loss), in_chunks(test_iter)
     history = Curve(None if quiet else Animator(
@@ -193,10 +192,16 @@ def train_ch3(net, train_iter, test_iter, loss, num_epochs, updater,
         train_metrics = train_epoch_ch3(net, train_iter, loss, updater)
         test_acc = evaluate_accuracy(net, test_iter)
         history.append((epoch, *train_metrics, test_acc))
-        if not quiet and (epoch == num_epochs or not in_notebook()):
-            tqdm.write('epoch {}: train loss {:.4f}, train acc {:.4f}, '
-                       'test acc {:.4f}'.format(*history[-1]))
+        if not quiet:
+            _print(history[-1])
     return [Epoch(*row[1:]) for row in history]
+
+
+def _print(row):
+    """Print an epoch's row, unless a notebook shows the plot instead."""
+    if not in_notebook():
+        tqdm.write('epoch {}: train loss {:.4f}, train acc {:.4f}, test acc '
+                   '{:.4f}'.format(*row))
 
 
 def predict_ch3(net, test_iter, n=6):
