@@ -88,7 +88,7 @@ for name, grad, (f, a) in zip(gradients._fields, gradients, functions):
           f'{float(by_autograd):10.1e}{numeric:10.1e}')
 
 # %%
-book_ends()
+book_ends()  # a script with --book-only ends here
 
 # %% [markdown]
 # ## The memory of training
@@ -114,5 +114,6 @@ for name, xs, ys in (('layers', layers, by_layers),
                      ('batch size', batch_sizes, by_batch_size)):
     curves = [[y / 1e6 for y in curve] for curve in zip(*ys)]
     d2l.plot([xs, xs], curves, name, 'memory, MB',
-             ['prediction', 'training'], ylim=[0, None], fmts=['o-', 'ms--'])
+             ['prediction', 'training'], ylim=[0, None], fmts=['o-', 'ms--'],
+             figsize=(5, 2.5))
     d2l.save_figure('backprop_memory_' + name.replace(' ', '_'))

@@ -85,7 +85,7 @@ d2l.train_ch3(net, train_iter, test_iter, loss, num_epochs, trainer)
 d2l.save_figure('dropout_concise')
 
 # %%
-book_ends()
+book_ends()  # a script with --book-only ends here
 
 # %% [markdown]
 # ## Beyond the listings
@@ -171,5 +171,6 @@ for what, xs, rows in (('share of units silenced', shares, silenced),
     print(f'test acc by {what}: {xs}')
     for name, row in zip(names, rows):
         print(f'  {name:16}', '  '.join(f'{acc:.3f}' for acc in row))
-    d2l.plot(list(xs), rows, what, 'test acc', names, fmts=('o-', 'ms--'))
+    d2l.plot(list(xs), rows, what, 'test acc', names, fmts=('o-', 'ms--'),
+             figsize=(5, 2.5))
     d2l.save_figure('dropout_' + what.split()[-1])

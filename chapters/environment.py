@@ -77,7 +77,7 @@ axes = d2l.plot([X[:300, 0], X_test[:300, 0], x, x, x],
                 [X[:300, 1], X_test[:300, 1], env.true_boundary(x),
                  env.boundary(before, x), env.boundary(after, x)],
                 '$x_1$', '$x_2$', xlim=[-4, 4], ylim=[-3, 3],
-                fmts=['.', 'm.', 'k:', 'r--', 'g-'])
+                fmts=['.', 'm.', 'k:', 'r--', 'g-'], figsize=(5, 2.5))
 axes.legend(['train', 'test', 'true boundary', 'learned', 'weighted'],
             loc='center left', bbox_to_anchor=(1, 0.5))  # beside the points
 d2l.save_figure('environment_covariate_shift')
@@ -129,7 +129,7 @@ for label, share, estimate in zip(labels, p, p_hat):
 x = onp.arange(10)
 axes = d2l.plot([x - 0.25, x, x + 0.25], [q, p, p_hat], ylabel='share',
                 legend=['train', 'test', 'test, estimated'],
-                fmts=['s', 'm^', 'go'])
+                fmts=['s', 'm^', 'go'], figsize=(5, 2.5))
 axes.set_xticks(x, labels, rotation=45, ha='right')
 d2l.save_figure('environment_label_shift')
 
@@ -158,7 +158,7 @@ print(f'concept shift, the line turns by 10 degrees, {few} new examples each '
 for degrees in (0, 30, 90, 180):
     print('  {:7}{:9.3f}{:9.3f}'.format(degrees, *accs[degrees // 10]))
 d2l.plot([range(0, 181, 10)] * 2, [*zip(*accs)], 'degrees', 'test acc',
-         ['trained once', 'goes on training'])
+         ['trained once', 'goes on training'], figsize=(5, 2.5))
 d2l.save_figure('environment_concept_shift')
 
 # %% [markdown]

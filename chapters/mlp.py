@@ -49,7 +49,7 @@ d2l.save_figure('mlp_one_hidden_layer')
 # %%
 x = np.arange(-8.0, 8.0, 0.1)
 y, grad = mlp.value_and_grad(mlp.relu, x)
-d2l.plot(x, y, 'x', 'relu(x)')
+d2l.plot(x, y, 'x', 'relu(x)', figsize=(5, 2.5))
 d2l.save_figure('mlp_relu')
 
 # %% [markdown]
@@ -59,7 +59,7 @@ d2l.save_figure('mlp_relu')
 # passes the whole gradient on or none of it.
 
 # %%
-d2l.plot(x, grad, 'x', 'grad of relu')
+d2l.plot(x, grad, 'x', 'grad of relu', figsize=(5, 2.5))
 d2l.save_figure('mlp_grad_of_relu')
 
 # %% [markdown]
@@ -74,7 +74,7 @@ d2l.save_figure('mlp_grad_of_relu')
 
 # %%
 y, grad = mlp.value_and_grad(mlp.sigmoid, x)
-d2l.plot(x, y, 'x', 'sigmoid(x)')
+d2l.plot(x, y, 'x', 'sigmoid(x)', figsize=(5, 2.5))
 d2l.save_figure('mlp_sigmoid')
 
 # %% [markdown]
@@ -82,7 +82,7 @@ d2l.save_figure('mlp_sigmoid')
 # largest value is 0.25, at 0; far from 0 it vanishes on both sides.
 
 # %%
-d2l.plot(x, grad, 'x', 'grad of sigmoid')
+d2l.plot(x, grad, 'x', 'grad of sigmoid', figsize=(5, 2.5))
 d2l.save_figure('mlp_grad_of_sigmoid')
 
 # %% [markdown]
@@ -95,18 +95,18 @@ d2l.save_figure('mlp_grad_of_sigmoid')
 
 # %%
 y, grad = mlp.value_and_grad(mlp.tanh, x)
-d2l.plot(x, y, 'x', 'tanh(x)')
+d2l.plot(x, y, 'x', 'tanh(x)', figsize=(5, 2.5))
 d2l.save_figure('mlp_tanh')
 
 # %% [markdown]
 # Its derivative, $1 - \tanh^2(x)$, is 1 at 0 and vanishes far from it.
 
 # %%
-d2l.plot(x, grad, 'x', 'grad of tanh')
+d2l.plot(x, grad, 'x', 'grad of tanh', figsize=(5, 2.5))
 d2l.save_figure('mlp_grad_of_tanh')
 
 # %%
-book_ends()
+book_ends()  # a script with --book-only ends here
 
 # %% [markdown]
 # ## Beyond the listings

@@ -69,7 +69,7 @@ print('true:     ', ', '.join(trues))
 print('predicted:', ', '.join(preds))
 
 # %%
-book_ends()
+book_ends()  # a script with --book-only ends here
 
 # %% [markdown]
 # ## Beyond the listings

@@ -41,7 +41,7 @@ M, product = stability.product_of_matrices(100)
 print(f'a single matrix\n{M}\nafter multiplying 100 matrices\n{product}')
 
 # %%
-book_ends()
+book_ends()  # a script with --book-only ends here
 
 # %% [markdown]
 # ## Breaking the symmetry
@@ -93,7 +93,8 @@ for phi in (None, 'tanh'):
         curves.append((forward, backward))
     for what, ys in zip(('activations', 'gradients'), zip(*curves)):
         axes = d2l.plot([range(51)] * 3, ys, 'layer', f'variance of {what}',
-                        list(initializers), yscale='log')
+                        list(initializers), yscale='log',
+                        figsize=(5, 2.5))
         axes.set_title(phi or 'no activation function')
         axes.locator_params('y', base=1e40)
         d2l.save_figure(f'numerical_stability_and_init_{name}_{what}')
@@ -117,5 +118,5 @@ for name in names:
     print(f'{name:11}{forward[-1]:17.2e}{backward[0]:25.2e}')
     curves.append(backward)
 d2l.plot([range(51)] * 4, curves, 'layer', 'variance of gradients', names,
-         yscale='log').locator_params('y', base=1e20)
+         yscale='log', figsize=(5, 2.5)).locator_params('y', base=1e20)
 d2l.save_figure('numerical_stability_and_init_activations')

@@ -72,7 +72,7 @@ for wd in (0, lambd):
     d2l.save_figure(f'weight_decay_concise_{wd:g}')
 
 # %%
-book_ends()
+book_ends()  # a script with --book-only ends here
 
 # %% [markdown]
 # ## Beyond the listings

@@ -4,6 +4,7 @@
 commands that need it.
 """
 import os
+import re
 import sys
 from pathlib import Path
 from time import perf_counter
@@ -260,8 +261,9 @@ def exercise(
         check_file(stored.FILE)
     with experiment.use(figures=output, format=format):
         for i, one in enumerate(found):
-            print('\n' * bool(i) + f'{one.number} {one.title}\n\n'
-                  f'{one.answer}\n')
+            # Settings stand in backticks, for the test of the numbers.
+            answer = re.sub(r'`(-?[\d.,]+)`', r'\1', one.answer)
+            print('\n' * bool(i) + f'{one.number} {one.title}\n\n{answer}\n')
             _tell(one, quick, store, seed)
 
 

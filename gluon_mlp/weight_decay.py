@@ -7,7 +7,7 @@ from mxnet.gluon import nn
 
 from . import experiment
 from .d2l.data import load_array, synthetic_data
-from .d2l.plotting import Animator, Curve, plt
+from .d2l.plotting import Animator, Curve
 from .d2l.training import Updater, evaluate_loss, linreg, sgd, squared_loss
 
 npx.set_np()
@@ -46,12 +46,12 @@ def l2_penalty(w):
 
 
 def train(lambd, train_iter, test_iter, num_inputs=num_inputs,
-          num_epochs=num_epochs, lr=lr):
+          num_epochs=num_epochs, lr=lr, quiet=False):
     """Train from scratch on the loss plus `lambd` times the penalty (4.5).
 
     Returns the L2 norm of w and rows of epoch, mean train loss and mean test
     loss, for every 5th epoch and for the last. These losses leave out the
-    penalty. Raises `NonFiniteLossError`.
+    penalty. With `quiet` nothing is plotted. Raises `NonFiniteLossError`.
     """
     w, b = init_params(num_inputs)
     updater = Updater([w, b], lr)
@@ -67,11 +67,12 @@ def train(lambd, train_iter, test_iter, num_inputs=num_inputs,
         l.backward()
 
     history = _train(net, squared_loss, backward, updater, train_iter,
-                     test_iter, num_epochs)
+                     test_iter, num_epochs, quiet)
     return float(np.linalg.norm(w)), history
 
 
-def train_concise(wd, train_iter, test_iter, num_epochs=num_epochs, lr=lr):
+def train_concise(wd, train_iter, test_iter, num_epochs=num_epochs, lr=lr,
+                  quiet=False):
     """Train with Gluon's own weight decay `wd`; the bias has none (4.5).
 
     Returns and raises what `train` does.
@@ -93,7 +94,7 @@ def train_concise(wd, train_iter, test_iter, num_epochs=num_epochs, lr=lr):
         l.backward()
 
     history = _train(net, loss, backward, trainer, train_iter, test_iter,
-                     num_epochs)
+                     num_epochs, quiet)
     return float(np.linalg.norm(net[0].weight.data())), history
 
 
@@ -104,9 +105,9 @@ def time_trainings(train_iter, test_iter, num_epochs, repeats=7):
     without and with it. The three take turns, and no checkpoint keeps them.
     """
     trainings = [lambda: train(lambd, train_iter, test_iter,
-                               num_epochs=num_epochs)]
+                               num_epochs=num_epochs, quiet=True)]
     trainings += [lambda wd=wd: train_concise(wd, train_iter, test_iter,
-                                              num_epochs)
+                                              num_epochs, quiet=True)
                   for wd in (0, lambd)]
     times = onp.empty((len(trainings), repeats))
     with experiment.use(epochs=experiment.epochs):
@@ -114,7 +115,6 @@ def time_trainings(train_iter, test_iter, num_epochs, repeats=7):
             start = perf_counter()
             trainings[i[1]]()
             times[i[::-1]] = 1000 * (perf_counter() - start) / num_epochs
-            plt.close()
     return times
 
 
@@ -201,15 +201,16 @@ def train_with_input_noise(X, y, sigma, num_steps=20000, lr=0.05):
     return total.asnumpy()[:, 0] / (num_steps - num_steps // 2)
 
 
-def _train(net, loss, backward, updater, train_iter, test_iter, num_epochs):
+def _train(net, loss, backward, updater, train_iter, test_iter, num_epochs,
+           quiet):
     """Train for `num_epochs`, plot the losses and return their rows.
 
     `backward(X, y)` computes the gradients of a batch, and `updater` steps.
     """
     workers = experiment.current.workers
-    history = Curve(Animator(xlabel='epochs', ylabel='loss', yscale='log',
-                             xlim=[min(5, num_epochs), num_epochs],
-                             legend=['train', 'test']))
+    history = Curve(None if quiet else Animator(
+        xlabel='epochs', ylabel='loss', yscale='log',
+        xlim=[min(5, num_epochs), num_epochs], legend=['train', 'test']))
     for epoch in experiment.current.epochs(num_epochs, history, updater):
         batches, step = workers.share(net, train_iter, updater)
         for X, y in batches:

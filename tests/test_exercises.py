@@ -460,5 +460,6 @@ def test_command_answers_and_plots(tmp_path):
     assert done.returncode == 0
     assert without_mxnets_log(done.stderr) == ''
     assert done.stdout.startswith('4.1.3 tanh(x) + 1 = 2 sigmoid(2x)\n')
+    assert 'by 1.8e-15\non 1000 inputs: rounding.' in done.stdout
     assert done.stdout.count('This run is too short') == 1
     assert (tmp_path / 'exercise_4_1_3.png').stat().st_size > 0

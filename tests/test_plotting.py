@@ -44,14 +44,14 @@ def test_plot_draws_one_or_several_curves(args, curves):
     assert drawn(plot(*args)) == curves
 
 
-def test_plot_is_the_books(monkeypatch):
+@pytest.mark.parametrize('figsize', [{}, {'figsize': (4, 3)}])
+def test_plot_is_the_books(figsize, monkeypatch):
     """The lines, formats, size, labels and limits are d2l.plot's."""
     from d2l import mxnet as book
     arguments = {
         'X': onp.arange(1, 9.0), 'Y': [onp.arange(8) ** 2, onp.ones(8)],
         'xlabel': 'x', 'ylabel': 'f(x)', 'legend': ['a', 'b'],
-        'xlim': [1, 7], 'ylim': [1e-2, 70], 'yscale': 'log',
-        'figsize': (4, 3)}
+        'xlim': [1, 7], 'ylim': [1e-2, 70], 'yscale': 'log', **figsize}
     monkeypatch.setattr(book, 'use_svg_display', lambda: None)
     book.plot(**arguments)
     theirs, ours = plt.gca(), plot(**arguments)

@@ -119,6 +119,15 @@ def test_scratch_and_concise_from_the_same_start_end_alike(monkeypatch,
     onp.testing.assert_allclose(history, history_concise, rtol=1e-4)
 
 
+def test_trainings_that_are_timed_draw_nothing(monkeypatch):
+    """A notebook would show each of them, and the time would be the plot's.
+    """
+    monkeypatch.setattr(weight_decay, 'Animator', None)
+    train_iter, test_iter = weight_decay.load_data()
+    times = weight_decay.time_trainings(train_iter, test_iter, 1, repeats=2)
+    assert times.shape == (3, 2) and (times > 0).all()
+
+
 def test_data_are_the_linear_function_with_small_noise():
     training.seed(0)
     train_iter, test_iter = weight_decay.load_data(n_train=7, batch_size=5)

@@ -44,7 +44,7 @@ def set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend):
 
 def plot(X, Y=None, xlabel=None, ylabel=None, legend=None, xlim=None,
          ylim=None, xscale='linear', yscale='linear', fmts=FORMATS,
-         figsize=(5, 2.5), axes=None):
+         figsize=(3.5, 2.5), axes=None):
     """Plot a curve or a list of curves (2.4).
 
     Several curves may share one x or have one each. Without `Y` the curves

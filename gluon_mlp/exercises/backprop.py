@@ -18,8 +18,8 @@ from ..backprop import (
     relu_grad,
 )
 from ..d2l.diagram import draw_computational_graph
-from ..d2l.plotting import plot, save_figure
-from .common import show_table
+from ..d2l.plotting import save_figure
+from .common import plot, show_table
 
 npx.set_np()
 

@@ -1,16 +1,18 @@
 """What the answers share: tables, plots, data and quiet trainings."""
+from functools import partial
+
 import numpy as onp
 from mxnet import gluon, npx
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ..d2l import fashion_mnist
+from ..d2l import fashion_mnist, plotting
 from ..d2l.data import ArrayIter
-from ..d2l.plotting import plot
 from ..d2l.training import train_ch3
 
 npx.set_np()
+plot = partial(plotting.plot, figsize=(5, 2.5))
 
 # Student's t, of which 95 % of the draws lie within, by the number of seeds.
 T = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36}

@@ -10,7 +10,7 @@ from mxnet import autograd, gluon, np, npx
 
 from ..d2l import fashion_mnist
 from ..d2l.data import load_array
-from ..d2l.plotting import Curve, plot, save_figure
+from ..d2l.plotting import Curve, save_figure
 from ..d2l.training import (
     Updater,
     evaluate_accuracy,
@@ -23,6 +23,7 @@ from .common import (
     draw_seeds,
     legend_beside,
     paired,
+    plot,
     plot_dots,
     show_table,
 )

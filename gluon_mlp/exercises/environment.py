@@ -5,7 +5,7 @@ import numpy as onp
 from mxnet import gluon, np, npx
 from mxnet.gluon import nn
 
-from ..d2l.plotting import plot, save_figure
+from ..d2l.plotting import save_figure
 from ..d2l.training import seed
 from ..environment import (
     covariate_data,
@@ -18,7 +18,7 @@ from ..environment import (
     train_domain_classifier,
     train_weighted,
 )
-from .common import draw_seeds, paired, show_table
+from .common import draw_seeds, paired, plot, show_table
 
 npx.set_np()
 

@@ -3,10 +3,10 @@ from mxnet import gluon, init, np, npx
 from mxnet.gluon import nn
 
 from ..d2l.data import ArrayIter
-from ..d2l.plotting import plot, save_figure
+from ..d2l.plotting import save_figure
 from ..d2l.training import evaluate_accuracy
 from ..mlp import forward, prelu, sigmoid, tanh, value_and_grad
-from .common import load_data, show_table, train_quietly
+from .common import load_data, plot, show_table, train_quietly
 
 npx.set_np()
 

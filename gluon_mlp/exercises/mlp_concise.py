@@ -67,10 +67,10 @@ def exercise_2(quick=False):
     larger ones were not tried. Three other seeds give ReLU a valid accuracy
     of 0.8507. softsign is less by 0.0009 +- 0.0005 and softrelu by 0.0032 +-
     0.0015, which are ties. tanh is less by 0.0063 +- 0.0012, sigmoid by
-    0.0203 +- 0.0012, and none by
-    0.0248 +- 0.0003. Two linear layers diverge at the rates `0.3` and 1, and
-    most of what they lack is due to their small rate: one layer alone, in
-    exercise 4.3.1, bears a rate of 1 and is little behind.
+    0.0203 +- 0.0012, and none by 0.0248 +- 0.0003. Two linear layers diverge
+    at the rates `0.3` and 1, and most of what they lack is due to their small
+    rate: one layer alone, in exercise 4.3.1, bears a rate of 1 and is little
+    behind.
     """
     names = (['relu', 'sigmoid'] if quick else
              ['relu', 'tanh', 'sigmoid', 'softrelu', 'softsign', None])

@@ -11,7 +11,7 @@ import numpy as onp
 from mxnet import np, npx
 from tqdm import tqdm
 
-from ..d2l.plotting import plot, save_figure
+from ..d2l.plotting import save_figure
 from ..d2l.training import seed, sgd
 from ..errors import NonFiniteLossError
 from ..mlp import forward, relu
@@ -20,6 +20,7 @@ from .common import (
     hold_out,
     judge,
     load_data,
+    plot,
     show_table,
     train_quietly,
 )

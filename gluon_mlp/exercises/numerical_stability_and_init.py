@@ -5,7 +5,7 @@ from mxnet.gluon import nn, rnn
 
 from ..d2l import fashion_mnist
 from ..d2l.data import load_array, synthetic_data
-from ..d2l.plotting import plot, save_figure
+from ..d2l.plotting import save_figure
 from ..d2l.training import evaluate_accuracy, seed, sgd, train_epoch_ch3
 from ..mlp import forward, get_quadrants
 from ..numerical_stability_and_init import spread, train_from
@@ -13,6 +13,7 @@ from .common import (
     draw_seeds,
     legend_beside,
     paired,
+    plot,
     plot_dots,
     show_table,
 )

@@ -1,7 +1,7 @@
 """Answers to the exercises of 4.4."""
 import numpy as onp
 
-from ..d2l.plotting import plot, plt, save_figure
+from ..d2l.plotting import plt, save_figure
 from ..errors import NonFiniteLossError
 from ..underfit_overfit import (
     get_data,
@@ -13,7 +13,7 @@ from ..underfit_overfit import (
     train,
     true_w,
 )
-from .common import plot_dots, show_table
+from .common import plot, plot_dots, show_table
 
 TRAIN = 100
 

@@ -7,7 +7,7 @@ from mxnet.gluon import nn
 
 from ..d2l import fashion_mnist
 from ..d2l.data import ArrayIter
-from ..d2l.plotting import plot, plt, save_figure
+from ..d2l.plotting import plt, save_figure
 from ..d2l.training import (
     evaluate_accuracy,
     evaluate_loss,
@@ -24,7 +24,7 @@ from ..weight_decay import (
     n_train,
     train,
 )
-from .common import draw_seeds, paired, plot_dots, show_table
+from .common import draw_seeds, paired, plot, plot_dots, show_table
 
 npx.set_np()
 
