@@ -48,8 +48,8 @@ def exercise_1(quick=False):
     training loss rises. The test loss falls by orders of magnitude, as the
     random start decays: in the directions of which 20 examples say nothing,
     `180` of `200`, only the penalty moves the weights. It ends near `200 *
-    0.01^2 / 2 = 0.01`, the loss of w = 0: so few examples tell so little of
-    the weights that it costs nothing to hold them below their true `0.01`.
+    0.01^2 / 2 = 0.01`, the loss of w = 0. Three data sets do not show what
+    too large a lambda costs: from 10 on all test losses are a tie.
 
     Lambda has an upper bound. A step multiplies w by I - lr (lambd I + X'X /
     n), so training diverges once lr (lambd + mu) exceeds 2, for the largest
@@ -115,15 +115,16 @@ def exercise_2(quick=False):
 
     The chosen value is the best for that validation set, a random sample, not
     for all data. It need not be the optimum, and near it that hardly matters,
-    as the error is flat at its minimum. What matters
-    is that lambda is large enough: without decay the error is thousands of
-    times as large.
+    as the error is flat at its minimum. Without decay the error is thousands
+    of times as large here. That is due to the section's random start, which
+    in `180` of `200` directions only the penalty takes away (exercise 4.5.1);
+    it says nothing about weights that start at 0.
 
     Measured: five data sets, validation sets of 20, and lambda of 0, `0.3`,
-    3, 30 or `300`. The chosen one is the best for the test data, in
-    hindsight, in three of five, and else ten times larger or smaller. It
-    costs little: its test loss is 1.006 +- 0.005 times that of the best. No
-    decay costs 9,857 +- 1,253 times as much.
+    3, 30 or `300`. The chosen one is the best for the other `80` test
+    examples, in hindsight, in three of five, and else ten times larger or
+    smaller. It costs little: its test loss is 1.006 +- 0.005 times that of
+    the best. No decay costs 9,857 +- 1,253 times as much.
     """
     repeats, num_epochs = (2, 5) if quick else (5, 100)
     rows = []
@@ -235,14 +236,14 @@ def exercise_5(quick=False):
     heart: a train loss of 0.015, a test loss of 0.913 and a test accuracy of
     0.746. Three seeds, `60` epochs at a rate that falls to 0. Dropout of
     `0.5` lowers the loss by 0.046 +- 0.010, but does not raise the accuracy
-    (a tie). Stopping early, by a fifth of the images, lowers the accuracy by
-    0.034 +- 0.005. Its control, which trains on the other four fifths to the
-    end, has 0.024 +- 0.002 less, so most of that is due to the missing
-    images. The control's test loss is above by 0.056 +- 0.011, and stopping
-    takes that back, to a tie with none. Noise of scale
-    `0.2` (loss above by 0.016 +- 0.004) and the mean of three networks (less
-    by 0.014 +- 0.006) are ties. Mirror images harm the loss by 0.020 +-
-    0.001, perhaps since shoes all point one way here.
+    (a tie). Stopping early, by the loss on a fifth of the images, lowers the
+    accuracy by 0.034 +- 0.005. Its control, which trains on the other four
+    fifths to the end, has 0.024 +- 0.002 less, so most of that is due to the
+    missing images. The control's test loss is above by 0.056 +- 0.011, and
+    stopping takes that back, to a tie with none. Noise of scale `0.2` (loss
+    above by 0.016 +- 0.004) and the mean of three networks (less by 0.014 +-
+    0.006) are ties. Mirror images harm the loss by 0.020 +- 0.001, perhaps
+    since shoes all point one way here.
     """
     num_epochs = 2 if quick else 60
     results = {name: [] for name in WAYS}
