@@ -161,17 +161,20 @@ def exercise_3(quick=False):
     with the batch. Prediction forgets a layer's input once its output is
     there, so an example takes max(d + h, h + q), if h may overwrite z. With
     more layers prediction still takes that of the two widest neighbours, and
-    training the sum over all.
+    training the sum over all. The penalty s keeps nothing for an example, as
+    its gradient reads the weights themselves. But in training the squares of
+    a weight matrix take an array of its size for a while, and so does its
+    product with lambda, whatever the batch size.
 
     Measured: `d = 784`, `h = 256`, `q = 10` in float32. The parameters are
-    203,264 numbers or 0.813 MB, and the gradients as much. Beyond these and
-    the inputs, the arrays that are alive at a time are 512 numbers an example
-    in prediction and 768 in training, at each batch size from 64 to 4,096 (to
-    the profiler's four digits). The first is 2h: MXNet does not overwrite z
-    by h. The second is 3h: h and the gradients of h and z. MXNet takes ReLU's
-    derivative from h, and gives z and o back before that. So the peak is in
-    the backward pass, and it is less than what the equations read plus the
-    gradients.
+    203,264 numbers or 0.813 MB, and the gradients as much. The penalty is
+    left out. Beyond these and the inputs, the arrays that are alive at a time
+    are 512 numbers an example in prediction and 768 in training, at each
+    batch size from 64 to 4,096 (to the profiler's four digits). The first is
+    2h: MXNet does not overwrite z by h. The second is 3h: h and the gradients
+    of h and z. MXNet takes ReLU's derivative from h, and gives z and o back
+    before that. So the peak is in the backward pass, and it is less than what
+    the equations read plus the gradients.
     """
     d, h, q = 784, 256, 10
     net = nn.Sequential()
@@ -241,12 +244,13 @@ def exercise_4(quick=False):
     10^5 parameters that is 10^5 times the time of a step and 40 GB in
     float32.
 
-    Measured: autograd differentiates the sigmoid twice without an error in
-    float64. MXNet cannot do that through `np.dot`, so the Hessian of a
-    logistic loss over `200` examples is from central differences, two
-    gradients a column. It is off the formula by 2.2e-9 at most. For 10
-    parameters it takes as long as 19 gradients, and for 160 as long as 448,
-    where the counts are 20 and `320`. (These are times of one run on a
+    Measured: autograd differentiates the sigmoid twice in float64, and gives
+    y (1 - y) (1 - 2 y) to the bit. MXNet cannot do that through `np.dot`, so
+    the Hessian of a logistic loss over `200` examples is from central
+    differences, by construction two gradients a column. The product with one
+    vector was not measured. The Hessian is off the formula by 2.2e-9 at most.
+    For 10 parameters it takes as long as 19 gradients, and for 160 as long as
+    448, though it computes 20 and `320`. (These are times of one run on a
     machine that did other work, so they show the growth with d and not more.)
     """
     draw_computational_graph(*SECOND_ORDER)
@@ -315,7 +319,9 @@ def exercise_5a(quick=False):
     Measured: `8` layers of `256` units and a batch of `256`, cut in the
     middle, on two devices that are both the CPU. Outputs and gradients are
     those of the whole network, to the bit. The arrays of a step take 2.63 MB
-    in one piece and 1.57 MB for each half, and 0.524 MB are sent.
+    in the whole network, and 1.57 MB in one of `4` layers by itself, which
+    stands for a half: the memory of the split run was not measured. (The
+    profiler's last digit is `0.01` MB.) By the formula 0.524 MB are sent.
     """
     L, h, n = (4, 32, 16) if quick else (8, 256, 256)
     whole = _layers(L, h, cpu(0))
@@ -347,7 +353,9 @@ def exercise_5b(quick=False):
     gradient of k times the variance, uses a GPU's parallel units worse, and
     wants another learning rate. If the step shall stay the same, add the
     gradients of k small batches before one update: it is the same gradient,
-    to rounding, with the small batch's memory, in the time of all k.
+    to rounding, with the small batch's memory. But the k passes follow one
+    another, and together they take longer than one pass over all. (The time
+    was not measured.)
 
     The split pays where even one example or the parameters do not fit, or
     where a bigger batch is needed and devices are there. It adds their

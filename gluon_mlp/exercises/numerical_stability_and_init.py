@@ -170,15 +170,15 @@ def exercise_2(quick=False):
     Measured: 3 seeds. Linear regression by gradient descent on all of `200`
     examples ends within 3.3e-7 of the weights of least squares, from zero,
     from `0.5` and from random weights alike; already the first gradient of
-    equal weights differs by 2.0 between them. Softmax regression on `5000`
-    images, `50` epochs, has the training loss 0.474 and the test accuracy
-    0.782 from zero, from `0.5` and from weights of scale `0.01`: the last one
-    differs from zero by 0.00003 +- 0.00015 and 0.0005 +- 0.0002, both a tie.
-    Weights of scale `0.5` are too far for `50` epochs, with a loss of 0.720.
-    So equal weights do no harm here, and large random ones do. The control,
-    an MLP on the quadrants of section 4.8: from equal weights its gradients
-    are equal (to 0) and the accuracy is 0.498, from random ones 0.982, a
-    difference of 0.48 +- 0.08.
+    equal weights differs between them, by 2.00 from zero and by 2.08 from
+    `0.5`. Softmax regression on `5000` images, `50` epochs, has the training
+    loss 0.474 and the test accuracy 0.782 from zero, from `0.5` and from
+    weights of scale `0.01`: the last one differs from zero by 0.00003 +-
+    0.00015 and 0.0005 +- 0.0002, both a tie. Weights of scale `0.5` are too
+    far for `50` epochs, with a loss of 0.720. So equal weights do no harm
+    here, and large random ones do. The control, an MLP on the quadrants of
+    section 4.8: from equal weights its gradients are equal (to 0) and the
+    accuracy is 0.498, from random ones 0.982, a difference of 0.48 +- 0.08.
     """
     data, seeds = _load(quick), draw_seeds(2 if quick else 3)
     starts = {'zero': init.Zero(), 'constant 0.5': init.Constant(0.5),
@@ -376,10 +376,11 @@ def exercise_4(quick=False):
     `0.3` SGD at the rate `0.1` diverges in 2 of 3 runs, and the other one
     stays at the accuracy of a guess, 0.100. LARS reaches 0.593 +- 0.040
     there. A smaller rate mends it, too: SGD at `0.001` has 0.481 +- 0.032.
-    But that rate does not suit Xavier's start (0.130 +- 0.020, and 0.510 +-
-    0.021 at `0.1`), while LARS has one for both (0.598 +- 0.014). From scale
-    `0.01` SGD stays at 0.100 at both rates, and LARS only begins to move,
-    with 0.199 +- 0.001: it does not replace a good initialization.
+    From Xavier's start that rate has only 0.130 +- 0.020, and `0.1` has 0.510
+    +- 0.021, while LARS with the same rate as before has 0.598 +- 0.014. So
+    neither rate of SGD suits both starts; none between the two was tried.
+    From scale `0.01` SGD stays at 0.100 at both rates, and LARS only begins
+    to move, with 0.199 +- 0.001: it does not replace a good initialization.
     """
     data, seeds = _load(quick), draw_seeds(2 if quick else 3)
     starts = {'sigma 0.01': init.Normal(0.01), 'Xavier': init.Xavier(),
