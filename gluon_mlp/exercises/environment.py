@@ -138,11 +138,13 @@ def exercise_2(quick=False):
     outputs are the weights in section 4.9.3) on half of both, and count its
     hits on the other half. Without a shift an input is called a test input
     with one probability q, wherever it is from. So of n inputs, half of each
-    kind, n / 2 are hit on average, with the variance n q (1 - q): at most the
-    n / 4 of as many fair coins, whose p-value is therefore on the safe side.
-    A linear classifier sees a shift of the mean only. One of the variances
-    with equal means mostly escapes it: for that it needs features such as the
-    squares, or a network.
+    kind, n / 2 are hit on average. The variance of the hits is n q (1 - q),
+    which is n / 4 at most, that of fair coins. So the p-value of fair coins
+    is too large, if anything. A linear classifier sees a shift of the mean
+    only. One of the variances with equal means mostly escapes it: for that it
+    needs features such as the squares, or a network. It looks at the inputs
+    only: it does not see that the labels of the same inputs change, and a
+    shift that it sees need not harm the model.
 
     Measured: how often a shift is claimed at the level `0.05`, in 60 draws of
     `200` inputs of each kind. Without a shift it is 3 % of the draws, and 5 %
@@ -237,11 +239,11 @@ def exercise_4(quick=False):
     Besides shift: the sample is finite (the gap falls like 1 / sqrt(n), and
     the more functions one may choose from, the larger it is); the function
     was chosen on the same examples (overfitting; the same holds for a
-    validation set that was used many times); examples are not
-    independent (frames of one film, rows of one patient), so that n is less
-    than it seems; labels are wrong or missing for a reason; information leaks
-    from test into training; the loss is a stand-in (cross-entropy for
-    accuracy, errors of one cost for another); the population is selected.
+    validation set that was used many times); examples are not independent
+    (frames of one film, rows of one patient), so that n is less than it
+    seems; labels are wrong or missing for a reason; information leaks from
+    test into training; the loss is a stand-in (cross-entropy for accuracy,
+    errors of one cost for another).
 
     Measured: three of them, with the section's data and no shift. The risk
     (here 1 - accuracy) of one fixed function is 0.116. Over 1,000 samples of
