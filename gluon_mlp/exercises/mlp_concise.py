@@ -1,8 +1,8 @@
 """Answers to the exercises of 4.3.
 
 Accuracies are of a validation set, a sixth of the training images. The test
-images choose nothing, so they are not needed. The learning rate falls to 0,
-as in the sweeps of 4.2.
+images choose nothing, so they are not needed. The learning rate falls to 0:
+at a constant one an accuracy jumps from epoch to epoch.
 """
 import math
 
@@ -96,8 +96,11 @@ def exercise_3(quick=False):
     uniform `0.07` (less by 0.0015 +- 0.0016) and Xavier (less by 0.0024 +-
     0.0025). It is ahead of the book's normal `0.01`, 0.8469, by 0.0077 +-
     0.0013; Xavier's lead of 0.0053 +- 0.0015 over the book's is a tie. Normal
-    1 reaches 0.753, constant `0.01` 0.124 and zero 0.103, which is guessing.
-    The four good ones chose 0.5, the largest rate tried.
+    1 reaches 0.753. Zero has 0.103, which is guessing, as longer training
+    would leave it. Constant `0.01` has 0.124, and a train loss of 2.287, just
+    below that of guessing, 2.303: its one unit has begun to learn, but these
+    epochs are too few for it. The four good ones chose 0.5, the largest rate
+    tried.
     """
     kinds = {'normal 0.01': init.Normal(0.01), 'Xavier': init.Xavier(),
              'variance 2 / inputs': _he(), 'uniform 0.07': init.Uniform(0.07),
@@ -114,7 +117,8 @@ def _he():
     return init.Xavier('gaussian', 'in', magnitude=2)
 
 
-def _compare(what, settings, usual, quick, figure, lrs=(0.1, 0.3, 1.0)):
+def _compare(what, settings, usual, quick, figure,
+             lrs=(0.1, 0.3, 0.5, 1.0)):
     """Train each setting at a learning rate of its own, and judge it.
 
     One run for each rate chooses it. Three others, of other seeds, measure
