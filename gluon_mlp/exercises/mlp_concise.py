@@ -31,8 +31,9 @@ def exercise_1(quick=False):
     """The number of hidden layers, and the learning rate for each
 
     Each depth has its own best learning rate, so depths are compared at that
-    one, not at a common one. A deeper network bears less: the more layers,
-    the smaller its best rate. In a short training three layers win; one and
+    one, not at a common one. A deeper network bears less: the best rate falls
+    from 1 without a hidden layer to 0.3 with two or three, of the few that
+    were tried. In a short training three layers win; one and
     two are a tie, once each has its own rate, and at a common `0.3` two would
     seem to be ahead. The weights have variance 2 / inputs, which keeps the
     scale of ReLU's signals from layer to layer; with weights of scale `0.01`
