@@ -8,7 +8,6 @@ unless `--durable` lets each save wait for the disk.
 """
 import hashlib
 import io
-import itertools
 import json
 import os
 from contextlib import contextmanager, nullcontext
@@ -130,16 +129,18 @@ class Checkpoint:
         if number < len(self.trainings):
             first = self._restore(number, history, updater)
             self._restart(draws, number, first)
-        inner = self.inner(num_epochs, history, updater, draws, first)
-        over = None  # an epoch, which `inner` has found in order
-        for epoch in itertools.chain(inner, [None]):
-            if over:
-                self.trainings[number:] = [_state(over, history, updater)]
-                self.save()
-                self._restart(draws, number, over)
-            if epoch:
-                yield epoch
+        over = None  # the epoch before, which `inner` has found in order
+        for epoch in self.inner(num_epochs, history, updater, draws, first):
+            self._keep(number, over, history, updater, draws)
+            yield epoch
             over = epoch
+        self._keep(number, over, history, updater, draws)
+
+    def _keep(self, number, epoch, history, updater, draws):
+        if epoch:
+            self.trainings[number:] = [_state(epoch, history, updater)]
+            self.save()
+            self._restart(draws, number, epoch)
 
     def _note_edition(self):
         """Keep the edition of the images, which is not known at the start."""
