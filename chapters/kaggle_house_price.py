@@ -65,8 +65,7 @@ print(f'{k}-fold validation: average train log rmse {train_l:f}, '
 # %%
 epochs, ticks = range(1, num_epochs + 1), [0.2, 0.5, 1, 2, 4]
 axes = d2l.plot(epochs, list(folds[0]), 'epoch', 'log rmse',
-                ['train', 'valid'], [1, num_epochs], yscale='log',
-                figsize=(3.5, 2.5))
+                ['train', 'valid'], [1, num_epochs], yscale='log')
 axes.set_yticks(ticks, ticks)
 d2l.save_figure('kaggle_house_price_fold_1')
 
@@ -82,7 +81,7 @@ train_ls, preds = house.train_and_pred(train_features, test_features,
                                        weight_decay, batch_size)
 print(f'train log rmse {train_ls[-1]:f}')
 axes = d2l.plot(epochs, train_ls, 'epoch', 'log rmse',
-                xlim=[1, num_epochs], yscale='log', figsize=(3.5, 2.5))
+                xlim=[1, num_epochs], yscale='log')
 axes.set_yticks(ticks, ticks)
 d2l.save_figure('kaggle_house_price')
 house.save_submission(test_data, preds, submission)

@@ -118,9 +118,11 @@ book_ends()  # a script with --book-only ends here
 
 # %%
 y, grad = mlp.value_and_grad(lambda x: mlp.prelu(x, alpha), x)
-d2l.plot(x, y, 'x', 'prelu(x)', [f'alpha = {alpha:g}'])
+d2l.plot(x, y, 'x', 'prelu(x)', [f'alpha = {alpha:g}'],
+         figsize=(5, 2.5))
 d2l.save_figure('mlp_prelu')
-d2l.plot(x, grad, 'x', 'grad of prelu', [f'alpha = {alpha:g}'])
+d2l.plot(x, grad, 'x', 'grad of prelu', [f'alpha = {alpha:g}'],
+         figsize=(5, 2.5))
 d2l.save_figure('mlp_grad_of_prelu')
 
 # %% [markdown]

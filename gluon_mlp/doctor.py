@@ -181,10 +181,9 @@ def mxnet_facts():
 
 
 def _run(command, seconds, env=None):
-    """`subprocess.run`, that leaves a process behind which cannot be killed.
+    """Like `subprocess.run`, but does not wait for what cannot be killed.
 
-    Such is one that waits in the kernel for a driver. Raises
-    `TimeoutExpired`.
+    Such a process waits in the kernel for a driver. Raises `TimeoutExpired`.
     """
     process = subprocess.Popen(command, env=env, text=True, errors='replace',
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)

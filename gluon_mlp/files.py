@@ -154,7 +154,7 @@ def download(url, most):
                 content += chunk
                 bar.update(len(chunk))
                 _check_download(len(content), most, time.monotonic() - start)
-    except (OSError, ValueError,  # of a wrong redirect, or no certificates
+    except (OSError, ValueError,  # no certificates, a redirect to no URL
             urllib3.exceptions.HTTPError) as error:
         raise DataError(_reason(error)) from error
     return bytes(content)

@@ -55,9 +55,11 @@ class Quick:
         multiprocessing.util.spawnv_passfds = self.start
 
     def known(self, item):
-        """A name for the test's file as it is, and why its tests skip."""
-        name = f'quick/{item.path.name}-{item.path.stat().st_mtime_ns}'
-        return name, self.cache.get(name, {})
+        """A name for the test's file, and why tests of it as it is skip."""
+        name, time = f'quick/{item.path.name}', item.path.stat().st_mtime_ns
+        reasons = self.cache.get(name, {})
+        same = reasons.get('time') == time
+        return name, reasons if same else {'time': time}
 
     def pytest_runtest_setup(self, item):
         reason = self.known(item)[1].get(item.name)

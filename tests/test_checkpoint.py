@@ -779,7 +779,6 @@ DURABLE = '''
 import sys
 from pathlib import Path
 from gluon_mlp.run.checkpoint import saving
-from gluon_mlp.run.workers import Workers
 with saving(Path(sys.argv[1]), 'section', {}, durable='d' in sys.argv[2]):
     pass
 '''

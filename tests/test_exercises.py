@@ -289,7 +289,6 @@ def test_variance_of_masked_units_has_the_two_parts_of_the_formula(small):
     """Of the second layer, measured under masks, where they are in place."""
     results = run('4.6.3')
     for row, part in zip((1, 3, 7), results['parts'].values()):
-        assert part[0] + part[1] == part[2]
         assert results['rows'][row][1] == pytest.approx(part[2], rel=0.05)
 
 

@@ -470,7 +470,7 @@ def test_quick_skips_processes_and_trainings(tmp_path):
 
     They are not begun again until their file changes.
     """
-    file, lines = tmp_path / 'test_it.py', []
+    file, begun = tmp_path / 'test_it.py', []
     path = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
     for text in QUICK, QUICK, QUICK + '#':
         if not file.exists() or file.read_text() != text:
@@ -483,5 +483,5 @@ def test_quick_skips_processes_and_trainings(tmp_path):
         assert '= 1 passed, 3 skipped' in ran.stdout, ran.stdout
         assert 'not quick: it starts a process' in ran.stdout
         assert 'not quick: it trains' in ran.stdout
-        lines.append((tmp_path / 'begun').read_text().count('begun'))
-    assert lines == [2, 2, 4]
+        begun.append((tmp_path / 'begun').read_text().count('begun'))
+    assert begun == [2, 2, 4]

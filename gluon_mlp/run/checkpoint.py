@@ -129,18 +129,14 @@ class Checkpoint:
         if number < len(self.trainings):
             first = self._restore(number, history, updater)
             self._restart(draws, number, first)
-        over = None  # the epoch before, which `inner` has found in order
-        for epoch in self.inner(num_epochs, history, updater, draws, first):
-            self._keep(number, over, history, updater, draws)
+        epochs = iter(self.inner(num_epochs, history, updater, draws, first))
+        epoch = next(epochs, None)
+        while epoch:
             yield epoch
-            over = epoch
-        self._keep(number, over, history, updater, draws)
-
-    def _keep(self, number, epoch, history, updater, draws):
-        if epoch:
-            self.trainings[number:] = [_state(epoch, history, updater)]
+            over, epoch = epoch, next(epochs, None)  # raises if refused
+            self.trainings[number:] = [_state(over, history, updater)]
             self.save()
-            self._restart(draws, number, epoch)
+            self._restart(draws, number, over)
 
     def _note_edition(self):
         """Keep the edition of the images, which is not known at the start."""

@@ -146,7 +146,9 @@ def _unraisable(number, unraisable):
 
 
 def _send_again(number):
-    """Raise the exception in a moment, unless somebody handles it by then.
+    """Raise the exception again in a moment, unless it is handled just then.
+
+    The user's own SIGALRM is lost.
     """
     def again(_, frame):
         error = sys.exc_info()[1]
