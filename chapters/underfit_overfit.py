@@ -176,9 +176,8 @@ d2l.save_figure('underfit_overfit_bias_variance')
 # images of Fashion-MNIST, with the same number of steps of Adam. Over ten
 # seeds the hidden layer is ahead by 1.7 percent of the test images with 100
 # images, 0.7 with 1,000, 2.1 with 4,000 and 2.6 with 16,000, each with a
-# standard error of 0.2 at most. So it gains most from thousands, as then the
-# data tell which of its many functions to take, but it does no worse with
-# few. (A short run is too short to show it.)
+# standard error of 0.2 at most. So it is ahead with few images, too, and most
+# with thousands. (A short run is too short to show it.)
 
 # %%
 sizes = (100, 1000, 4000, 16000)

@@ -1,9 +1,10 @@
 """Answers to the exercises of 4.6.
 
 All train on the first 1,000 images only, for 100 epochs with a learning rate
-that falls to 0: so few are learned by heart, which is dropout's case, and a
-falling rate makes the last epoch's accuracy a fair one. The weights start at
-Xavier's scale (4.8), as with 0.01 the first hundreds of steps are a plateau.
+that falls to 0. So few images are learned by heart, which is what dropout is
+against. As the rate falls to 0, the last epoch's accuracy is no lucky one.
+The weights start at Xavier's scale (4.8), as with 0.01 the first hundreds of
+steps are a plateau.
 """
 import numpy as onp
 from mxnet import autograd, gluon, np, npx
@@ -135,19 +136,19 @@ def exercise_1(quick=False):
     The higher a probability, the lower the accuracy on the training images
     and the smaller the gap to the test images; past some point both fall, as
     too little of the signal arrives. Swapping asks where the noise goes. A
-    unit of the first layer that is dropped is missing for all units of the
-    second, whose work is then done on a damaged input; the usual advice is
-    therefore a lower probability close to the inputs. The measurement neither
-    bears it out nor speaks against it: what the order changes is too little
-    to be told from chance by three seeds.
+    dropped unit of the first layer is missing for all units of the second. So
+    the usual advice is a lower probability close to the inputs. The
+    measurement neither supports nor refutes it: three seeds cannot tell the
+    effect of the order from chance.
 
     Measured: on `1000` images, 3 seeds. The test accuracy is 0.8072 without
     dropout, 0.8066 with `(0.2, 0.5)`, 0.8087 with `(0.5, 0.2)` and 0.7067
     with `(0.8, 0.8)`. The gap to the training accuracy is 0.191, 0.187, 0.180
-    and 0.077. Swapped less unswapped is 0.0021 +- 0.0010, a tie. Over no
-    dropout `(0.2, 0.5)` is a tie (-0.0006 +- 0.0012), the swapped pair gains
-    0.0015 +- 0.0002, which is little, and `(0.8, 0.8)` loses 0.101 +- 0.002.
-    On other numbers of images or epochs the signs of the small ones may turn.
+    and 0.077. Swapped less unswapped is 0.0021 +- 0.0010, a tie. Compared
+    with no dropout, `(0.2, 0.5)` is a tie (-0.0006 +- 0.0012), the swapped
+    pair gains a little, 0.0015 +- 0.0002, and `(0.8, 0.8)` loses 0.101 +-
+    0.002. With other numbers of images or epochs the small differences may
+    change sign.
     """
     pairs = [(0, 0), (0.2, 0.5), (0.5, 0.2), (0.8, 0.8)]
     results = _compare({f'{p1}, {p2}': _pair(p1, p2) for p1, p2 in pairs},
@@ -223,9 +224,9 @@ def exercise_3(quick=False):
     """The variance of the hidden activations, with and without dropout
 
     With the masks in place a unit's activation is h m, where m is 0 or 1 / (1
-    - p). Its variance is Var h + p / (1 - p) E[h^2], so for one and the same
-    h dropout raises it: that of the noise is added to what the unit tells
-    about the image. In the second layer h itself varies more, as its inputs
+    - p). Its variance is Var h + p / (1 - p) E[h^2], so for the same h
+    dropout raises it: the variance of the noise is added to that of the unit
+    over the images. In the second layer h itself varies more, as its inputs
     are noisy. But training under the noise also keeps h smaller. Which of the
     two wins depends on the probability and on the layer. With `0.2` the first
     layer varies less with dropout than without; with `0.5` it varies more.
@@ -235,15 +236,16 @@ def exercise_3(quick=False):
     Measured: the variance of a hidden unit over the same `500` test images,
     after each of `100` epochs, the mean over the units; 3 seeds. Without
     dropout it is 0.186 at the end in the first layer and 0.347 in the second.
-    With `(0.2, 0.5)` it is 0.143, which is less by 0.043 +- 0.001, and 0.593,
-    more by 0.245 +- 0.008. Swapped, with `(0.5, 0.2)`, it is 0.231, more by
-    0.045 +- 0.004, and 0.414, more by 0.067 +- 0.010. With the masks off it
-    is 0.105 and 0.217, and swapped 0.098 and 0.238: less by 0.081 to 0.131,
-    +- 0.003 at most. In the second layer the formula gives 0.593 and 0.410:
-    Var h is 0.232 and 0.295 under the noise from below, and the layer's own
-    mask adds 0.361 and 0.116. Over the epochs the variance falls in the first
-    layer with `0.5`, from 0.302, and hardly changes there with `0.2`, from
-    0.139; the others grow.
+    With `(0.2, 0.5)` the first layer has 0.143, less by 0.043 +- 0.001, and
+    the second 0.593, more by 0.245 +- 0.008. Swapped, with `(0.5, 0.2)`, the
+    first has 0.231, more by 0.045 +- 0.004, and the second 0.414, more by
+    0.067 +- 0.010. With the masks off the two have 0.105 and 0.217, and
+    swapped 0.098 and 0.238. All four are less than without dropout, by 0.081
+    to 0.131, with errors of 0.003 at most. For the second layer the formula
+    gives 0.593 and, swapped, 0.410. Of these, Var h under the noise from
+    below is 0.232 and 0.295, and the layer's own mask adds 0.361 and 0.116.
+    Over the epochs the first layer's variance falls with `0.5`, from 0.302,
+    and hardly changes with `0.2`, from 0.139; all others grow.
     """
     data, seeds = _load(quick), draw_seeds(2 if quick else 3)
     num_epochs, runs, parts = 2 if quick else 100, [], []
@@ -294,8 +296,8 @@ def exercise_4(quick=False):
     learn. In a prediction it would only add variance: the same image could be
     classified one way now and another way later. As h / (1 - p) is kept with
     probability 1 - p, the mean of each activation is what it is without
-    dropout, so leaving it out needs no correction. For the layers behind a
-    nonlinearity that holds approximately: no dropout stands for the mean over
+    dropout, so leaving dropout out needs no correction. Behind a nonlinearity
+    this holds only approximately. There no dropout stands for the mean over
     many masks.
 
     Left on, dropout can still be of use: the masks' disagreement says how
@@ -357,17 +359,17 @@ def exercise_5(quick=False):
     each takes away some of the overfitting that the other could have taken.
     Where labels are wrong, both together do better than either at these
     settings, but by less than the sum of the two gains. They do not cancel
-    either. And what both reach, a stronger decay reaches alone; a stronger
-    dropout was not tried. With right labels this dropout alone gains nothing
-    (exercise 4.6.1), and decay was not tried on them.
+    either. A stronger decay alone does as well as both; a stronger dropout
+    was not tried. With right labels this dropout gains nothing (exercise
+    4.6.1); decay was not tried there.
 
-    Measured: `1000` images, the labels of `30` % of which are drawn anew; 3
-    seeds. The decay is `0.01`, the probabilities are `0.2` and `0.5`. The
-    test accuracy is 0.710 with neither. Dropout gains 0.030 +- 0.001, decay
-    0.051 +- 0.001, and both 0.064 +- 0.001, which is 0.016 +- 0.002 less than
-    the sum, 0.081, and 0.013 +- 0.001 more than decay alone. A decay of
-    `0.02` alone gains 0.065 +- 0.001, a tie with both (0.001 +- 0.001), and
-    dropout adds nothing to it (-0.003 +- 0.001, a tie).
+    Measured: `1000` images; `30` % of their labels are drawn anew; 3 seeds.
+    The decay is `0.01`, the probabilities are `0.2` and `0.5`. The test
+    accuracy is 0.710 with neither. Dropout gains 0.030 +- 0.001, decay 0.051
+    +- 0.001, and both 0.064 +- 0.001, which is 0.016 +- 0.002 less than the
+    sum, 0.081, and 0.013 +- 0.001 more than decay alone. A decay of `0.02`
+    alone gains 0.065 +- 0.001, a tie with both (0.001 +- 0.001), and dropout
+    adds nothing to it (-0.003 +- 0.001, a tie).
     """
     train, test = _load(quick)
     drop, none = _pair(0.2, 0.5), _pair(0, 0)
@@ -439,24 +441,24 @@ def exercise_6(quick=False):
     weights w, v the noise has the covariance p / (1 - p) sum of w_i v_i h_i^2
     when activations are dropped, and none when weights are.
 
-    The price is in the masks. One has d h elements instead of d, and another
-    for each example would make a batch of matrices. If all examples of a
-    minibatch share one mask, dropped weights cost accuracy here, where an
-    epoch has 8 minibatches; more of them were not tried. With the same number
-    of masks, no difference between weights and activations shows.
+    The price is in the masks. A mask of weights has d h elements instead of
+    d, and one for each example would need a matrix for each. If all examples
+    of a minibatch share one mask, dropped weights cost accuracy here, where
+    an epoch has 8 minibatches; more of them were not tried. With the same
+    number of masks, no difference between weights and activations shows.
 
-    Measured: 3 seeds, the probabilities `0.2` and `0.5`, with activations
-    under the same few masks as the control. The test accuracy is 0.8072 with
-    nothing dropped, 0.8066 with activations dropped by a mask for each
-    example, 0.8065 by 4 masks a minibatch, 0.8005 by one. With weights
-    dropped it is 0.8064 by 4 masks and 0.8004 by one. Weights against
-    activations: -0.0002 +- 0.0002 by 4 masks and -0.0001 +- 0.0026 by one,
-    both a tie. One mask against 4, for weights: -0.0060 +- 0.0010. For
-    activations one against a mask for each example is -0.0061 +- 0.0026,
-    which 3 seeds leave a tie. 4 masks lose nothing: -0.0001 +- 0.0005 for
-    activations. In sums of `100` terms the variances are 149.5 and 150.5
-    (formula: 149.8), and two sums correlate by 0.76 if activations are
-    dropped, by -0.01 if weights are.
+    Measured: 3 seeds, the probabilities `0.2` and `0.5`. The control drops
+    activations by as many masks. The test accuracy is 0.8072 with nothing
+    dropped, 0.8066 with activations dropped by a mask for each example,
+    0.8065 by 4 masks a minibatch, 0.8005 by one. With weights dropped it is
+    0.8064 by 4 masks and 0.8004 by one. Weights against activations: -0.0002
+    +- 0.0002 by 4 masks and -0.0001 +- 0.0026 by one, both a tie. For
+    weights, one mask against 4 is -0.0060 +- 0.0010. For activations, one
+    mask against a mask for each example is -0.0061 +- 0.0026, a tie for 3
+    seeds, and 4 masks against that are -0.0001 +- 0.0005: they lose nothing.
+    In sums of `100` terms the variances are 149.5 and 150.5 (formula: 149.8),
+    and two sums correlate by 0.76 if activations are dropped, by -0.01 if
+    weights are.
     """
     noise = _noise_of_sums(2000 if quick else 20000)
     show_table(['dropped', 'variance of a sum', 'by formula',
@@ -515,11 +517,11 @@ def exercise_7(quick=False):
     room for it, as dropout itself gains next to nothing on these images
     (exercise 4.6.1).
 
-    Measured: on `1000` images, 3 seeds. For dropout `(0.5, 0.2)` was
-    preferred to `(0.2, 0.5)`, by the accuracy on `5000` other images. It has
-    a test accuracy of 0.8087. Exchange has half of the book's probabilities,
-    chosen beforehand: 0.8082, a tie (-0.0005 +- 0.0008). Without the bias it
-    has 0.8096, a tie, too (+0.0008 +- 0.0004).
+    Measured: on `1000` images, 3 seeds. Of dropout's two pairs `(0.5, 0.2)`
+    is better on `5000` other images. So it is the one to beat: its test
+    accuracy is 0.8087. Exchange, with half of the book's probabilities
+    (chosen beforehand), has 0.8082, a tie (-0.0005 +- 0.0008). Without the
+    bias it has 0.8096, a tie, too (+0.0008 +- 0.0004).
     """
     noises = {'dropout': {}, **{
         name: {'net': add_noise, 'noise': noise} for name, noise in (

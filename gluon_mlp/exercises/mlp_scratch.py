@@ -1,10 +1,10 @@
 """Answers to the exercises of 4.2.
 
-The first three change one thing each and keep all else as the section has it:
-all images, 10 epochs, a constant rate, and the test images, which choose
-nothing for later. At a constant rate an accuracy jumps from epoch to epoch by
-more than settings differ, so it is the mean over the last three epochs. The
-others choose on a validation set, a sixth of the training images.
+The first three are the section's own training (all images, 10 epochs, a
+constant rate) with one thing changed, judged on the test images. At a
+constant rate the accuracy jumps from epoch to epoch by more than settings
+differ. So each is the mean over the last three epochs. The others choose on a
+validation set, a sixth of the training images.
 """
 import math
 
@@ -37,12 +37,12 @@ def exercise_1(quick=False):
     More units can fit more, and cost more: each has `784` weights from the
     pixels, a bias and 10 weights to the outputs, `784 + 1 + 10 = 795`
     parameters, and the time of a step grows with their number. A good number
-    is the smallest that larger ones do not beat beyond chance. In the
-    section's training none of these sizes is one: the more units, the better,
-    and the largest, `1024`, is the best. But each further factor of 4 buys
-    less than the one before, so the section's 256 are a good compromise. As
-    the training accuracy rises with the test accuracy and stays close to it,
-    the small networks underfit, and none overfits yet.
+    is the smallest one that no larger one beats beyond chance. These sizes do
+    not reach it: the more units, the better, up to the largest, `1024`. But
+    each further factor of 4 buys less than the one before, so the section's
+    256 are a good compromise. The training accuracy rises with the test
+    accuracy and stays close to it. So the small networks underfit, and none
+    overfits yet.
 
     Measured: the section's training (all images, 10 epochs, a constant rate
     of `0.1`), three seeds, means over the last three epochs. Test accuracies
@@ -64,9 +64,9 @@ def exercise_2(quick=False):
     """More hidden layers
 
     Another layer of `256` units adds `(256 + 1) * 256 = 65,792` parameters.
-    What it does depends on the start. With weights of scale s, each of its
-    outputs has the variance `256 s^2` E[h^2], for inputs h that have gone
-    through ReLU, and ReLU leaves half of that: the root mean square is
+    What it does depends on the start. Its inputs h have gone through ReLU.
+    With weights of scale s each of its outputs has the variance `256 s^2`
+    E[h^2], and ReLU halves the mean square. So the root mean square is
     multiplied by s sqrt(`256` / 2). For the section's s = `0.01` this is
     `0.113`: the signal, and the gradient on its way back, shrink to about a
     tenth, and training starts slowly. Ten epochs make up for most of that,
@@ -77,11 +77,11 @@ def exercise_2(quick=False):
     by 0.113, one of He's scale by 1.00. The section's training (all images,
     10 epochs, a constant rate of `0.1`), three seeds: with scale `0.01` a
     second layer costs 0.136 +- 0.006 of the test accuracy after the first
-    epoch. Over the last three it is 0.0073 +- 0.0007: 0.842 becomes 0.835.
-    With He's scale one layer has 0.851 there and two have 0.858; one is less
-    by 0.0066 +- 0.0017, which three seeds leave a tie, if barely. So the
-    start is at fault, not the depth. With a rate that falls, and is the best
-    for each depth, three layers are ahead of one (exercise 4.3.1).
+    epoch, and 0.0073 +- 0.0007 over the last three: 0.842 becomes 0.835. With
+    He's scale one layer has 0.851 over the last three, and two have 0.858.
+    The difference, 0.0066 +- 0.0017, is just a tie for three seeds. So the
+    start is at fault, not the depth. If each depth has its own best rate, one
+    that falls to 0, three layers are ahead of one (exercise 4.3.1).
     """
     settings = {f'{depth}, {name}': {'hiddens': (256,) * depth,
                                      'scale': scale}
@@ -119,20 +119,20 @@ def exercise_3(quick=False):
 
     Too small, and the training ends long before the minimum; too large, and
     the steps overshoot: the loss jumps, units die, or it diverges. The best
-    lies below that end, here by a factor of two or three, at `0.3` to `0.5`;
-    the section's `0.1` is too small for 10 epochs. The rate is constant, as
-    in the section. One that falls bears a larger start, and with more epochs
-    a smaller one would do. All start from the same weights, with the same
+    lies below that end. Here `0.3` and `0.5` are a tie, and 1 fails. The
+    section's `0.1` is too small for 10 epochs. The rate is constant, as in
+    the section. A rate that falls may start higher, and with more epochs a
+    smaller one would do. For each seed, all rates have the same weights and
     shuffles.
 
     Measured: all images, 10 epochs and `256` units, as in the section, three
     seeds, means over the last three epochs. Of the rates `0.01`, `0.1`,
     `0.3`, `0.5` and 1, `0.3` is the best, with a test accuracy of 0.855, in a
     tie with `0.5` (less by 0.001 +- 0.003). The section's `0.1` has 0.842,
-    less by 0.0130 +- 0.0006. `0.01` has 0.759, less by 0.096 +- 0.002: its
-    train loss is still 0.673, against 0.326. At 1 the training fails, with
-    0.244 and a train loss of 1.95; guessing has `2.30`. Between `0.5` and 1
-    none was tried.
+    less by 0.0130 +- 0.0006. `0.01` has 0.759, less by 0.096 +- 0.002; its
+    train loss is 0.673, and that of `0.3` is 0.326. At 1 the training fails:
+    the test accuracy is 0.244 and the train loss 1.95, where guessing has
+    `2.30`. Between `0.5` and 1 none was tried.
     """
     lrs = (0.01, 0.1) if quick else (0.01, 0.1, 0.3, 0.5, 1.0)
     runs = _sweep({lr: {'lr': lr} for lr in lrs}, load_data(quick=quick),
@@ -147,23 +147,23 @@ def exercise_4(quick=False):
 
     Random search: settings of layers, units, learning rate and batch size are
     drawn, the rate evenly on a log scale. Each is trained once, at a constant
-    rate, so that its curve tells what any number of epochs would give: the
+    rate. So its curve has the accuracy after any number of epochs, and the
     epochs are searched, too. The best pair of setting and epochs on the
     validation set is then trained anew from other seeds, beside the book's
     setting, and judged on the test images. The weights start at scale sqrt(2
-    / inputs), He's, so a control has the book's setting with this start: it
-    tells which part of the gain is the start's.
+    / inputs), He's. A control is the book's setting with this start. It tells
+    how much of the gain is due to the start.
 
     Measured: half of the images, five settings, up to 10 epochs. Chosen are
     two layers of 256 units, a rate of 0.114, batches of 64 and 10 epochs, the
     most that were tried. Over three seeds this gives a test accuracy of
     0.858, and the book's setting 0.827: less by 0.031 +- 0.002. With He's
-    start the book's reaches 0.842, more by 0.0153 +- 0.0008: half of the
-    gain. The other half, 0.0156 +- 0.0015, is that of the search. The
-    validation accuracy by which it was chosen, 0.880, is higher: the best of
-    50 pairs is flattered, and the images are others. So 0.858 is a floor for
-    the best and not the best: five draws, half of the images, and a number of
-    epochs at the end of its range.
+    start the book's setting has 0.842, which is 0.0153 +- 0.0008 more: half
+    of the gain is due to the start. The other half, 0.0156 +- 0.0015, is due
+    to the search. The validation accuracy of 0.880 is higher: it is the best
+    of 50 pairs, which flatters it, and of other images. A wider search may
+    find more than 0.858: these were five draws, half of the images, and the
+    most epochs tried were chosen.
     """
     n, num_epochs = (2, 2) if quick else (5, 10)
     settings = _draw_settings(n)
@@ -209,27 +209,27 @@ def _finals(setting, num_epochs, quick):
 def exercise_5(quick=False):
     """Why several hyperparameters at once are harder
 
-    - Their number enters the exponent: k values of each of n hyperparameters
-      make k^n settings, 4 values of six `4^6 = 4,096`, and each costs a
-      training.
+    - The settings grow exponentially with the hyperparameters: k values of
+      each of n make k^n settings. Four values of six make `4^6 = 4,096`, and
+      each costs a training.
     - They interact: the best value of one may depend on the others, and then
       they cannot be tuned one after the other. The best rate moves with the
       depth (exercise 4.3.1) and with the activation (exercise 4.3.2). A
       larger batch takes fewer steps an epoch and averages away noise, so it
       tends to want a larger rate, too.
-    - The outcome is noisy (weights, shuffle), has no gradient, and mixes
-      kinds: numbers, sizes, choices.
-    - The more settings are tried, the more the best one's validation accuracy
-      flatters it: the maximum of noise grows with the number.
+    - The outcome is noisy (weights, shuffle) and has no gradient.
+      Hyperparameters are of several kinds: numbers, sizes, choices.
+    - The more settings are tried, the more luck is in the best validation
+      accuracy.
 
-    Measured: 3 epochs on a third of the images, He's start, three seeds.
-    Among the rates `0.03`, `0.1`, `0.3` and 1 the best is `0.3` in batches of
-    32, `128` and `512` alike: on so coarse a grid the optimum does not move
-    with the batch. What the other rates cost depends on it, though.
-    A rate of `0.03` is behind by 0.037, 0.064 and 0.119: the larger the
-    batch, the more a small rate costs. A rate of 1 is behind by 0.066 +-
-    0.002 and 0.036 +- 0.002 in batches of `128` and `512`; in batches of 32
-    the seeds differ too much to tell (0.174 +- 0.057).
+    Measured: 3 epochs on a third of the images, at a rate that falls to 0,
+    He's start, three seeds. Among the rates `0.03`, `0.1`, `0.3` and 1 the
+    best is `0.3` in batches of 32, `128` and `512` alike: on so coarse a grid
+    the optimum does not move with the batch. What the other rates cost
+    depends on it, though. A rate of `0.03` is behind by 0.037, 0.064 and
+    0.119: the larger the batch, the more a small rate costs. A rate of 1 is
+    behind by 0.066 +- 0.002 and 0.036 +- 0.002 in batches of `128` and `512`;
+    in batches of 32 the seeds differ too much to tell (0.174 +- 0.057).
     """
     batch_sizes, lrs, num_epochs = ((64, 256), (0.1, 0.3), 1) if quick else (
         (32, 128, 512), (0.03, 0.1, 0.3, 1.0), 3)
@@ -254,7 +254,7 @@ def exercise_6(quick=False):
 
     Hopeless settings show early. So start many at random, train each for one
     epoch, drop the worse half, train the rest as long again, and so on: most
-    epochs go to the good ones. Random draws rather than a grid, since often
+    epochs go to the good ones. Draw at random rather than from a grid: often
     few hyperparameters matter, and a grid tries few values of each. Where a
     training is dear, a model of accuracy by setting (Bayesian optimization)
     picks the next one.
@@ -264,12 +264,13 @@ def exercise_6(quick=False):
     curves the strategies are replayed on `1000` random subsets of 8. Halving
     (20 epochs in all) ends at a mean valid accuracy of 0.815, random search
     at 0.813 with three settings to the end (24 epochs) and at 0.805 with two
-    (16 epochs); the best of all has 0.821. In one replay of ten random search
-    of 24 epochs is below 0.799, and at worst at 0.758; halving never is below
-    0.802. So it saves a sixth of the epochs and guards against bad luck,
-    since the ranks after one epoch are much like the last ones (correlation
-    0.85). The replays share one training for each of the few settings: the
-    means hold for these, and their small difference is no proof for others.
+    (16 epochs); the best of all has 0.821. Random search of 24 epochs ends
+    below 0.799 in one replay of ten, and at 0.758 in the worst; halving never
+    ends below 0.802. So it saves a sixth of the epochs and guards against bad
+    luck, since the ranks after one epoch are much like the last ones
+    (correlation 0.85). All replays use the same trainings, one for each
+    setting. So the means hold for these settings, and their small difference
+    proves nothing for others.
     """
     n, num_epochs = (8, 8) if quick else (12, 8)
     curves = _curves(_draw_settings(n), num_epochs, quick, share=6)

@@ -169,11 +169,11 @@ def exercise_2(quick=False):
 
     Measured: 3 seeds. Linear regression by gradient descent on all of `200`
     examples ends within 3.3e-7 of the weights of least squares, from zero,
-    from `0.5` and from random weights alike; already the first gradient of
-    equal weights differs between them, by 2.00 from zero and by 2.08 from
-    `0.5`. Softmax regression on `5000` images, `50` epochs, has the training
-    loss 0.474 and the test accuracy 0.782 from zero, from `0.5` and from
-    weights of scale `0.01`: the last one differs from zero by 0.00003 +-
+    from `0.5` and from random weights alike; from equal weights, the first
+    gradient already differs from weight to weight, by 2.00 at zero and by
+    2.08 at `0.5`. Softmax regression on `5000` images, `50` epochs, has the
+    training loss 0.474 and the test accuracy 0.782 from zero, from `0.5` and
+    from weights of scale `0.01`: the last one differs from zero by 0.00003 +-
     0.00015 and 0.0005 +- 0.0002, both a tie. Weights of scale `0.5` are too
     far for `50` epochs, with a loss of 0.720. So equal weights do no harm
     here, and large random ones do. The control, an MLP on the quadrants of
