@@ -249,9 +249,9 @@ def exercise_4(quick=False):
     the Hessian of a logistic loss over `200` examples is from central
     differences, by construction two gradients a column. The product with one
     vector was not measured. The Hessian is off the formula by 2.2e-9 at most.
-    For 10 parameters it takes as long as 19 gradients, and for 160 as long as
-    448, though it computes 20 and `320`. (These are times of one run on a
-    machine that did other work, so they show the growth with d and not more.)
+    For 10 parameters it takes as long as 45 gradients, and for 160 as long as
+    543, though it computes 20 and `320`. (These are times of one run, so they
+    show the growth with d and not more.)
     """
     draw_computational_graph(*SECOND_ORDER)
     save_figure('exercise_4_7_4')
