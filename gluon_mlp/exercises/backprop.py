@@ -249,9 +249,9 @@ def exercise_4(quick=False):
     the Hessian of a logistic loss over `200` examples is from central
     differences, by construction two gradients a column. The product with one
     vector was not measured. The Hessian is off the formula by 2.2e-9 at most.
-    For 10 parameters it takes as long as 45 gradients, and for 160 as long as
-    543, though it computes 20 and `320`. (These are times of one run, so they
-    show the growth with d and not more.)
+    Its time grows about as the number of gradients that it computes, 20 for
+    10 parameters and `320` for `160`. (The table has these times, which are
+    those of one run.)
     """
     draw_computational_graph(*SECOND_ORDER)
     save_figure('exercise_4_7_4')
@@ -318,10 +318,10 @@ def exercise_5a(quick=False):
 
     Measured: `8` layers of `256` units and a batch of `256`, cut in the
     middle, on two devices that are both the CPU. Outputs and gradients are
-    those of the whole network, to the bit. The arrays of a step take 2.63 MB
-    in the whole network, and 1.57 MB in one of `4` layers by itself, which
-    stands for a half: the memory of the split run was not measured. (The
-    profiler's last digit is `0.01` MB.) By the formula 0.524 MB are sent.
+    those of the whole network, to the bit. The arrays of a step take 2.6 MB
+    in the whole network, and 1.6 MB in one of `4` layers by itself, which
+    stands for a half: the memory of the split run was not measured. By the
+    formula 0.524 MB are sent.
     """
     L, h, n = (4, 32, 16) if quick else (8, 256, 256)
     whole = _layers(L, h, cpu(0))
@@ -362,8 +362,8 @@ def exercise_5b(quick=False):
     memory, but waits for the transfer at each step.
 
     Measured: the network of exercise 4.7.5a. A batch of 256 examples takes
-    2.62 MB of arrays, and 8 batches of 32, whose gradients are added, 0.32
-    MB. The sums of the gradients differ by 3.9e-7 of the largest at most.
+    2.6 MB of arrays, and 8 batches of 32, whose gradients are added, 0.3 MB.
+    The sums of the gradients differ by 3.9e-7 of the largest at most.
     """
     L, h, n = (4, 32, 64) if quick else (8, 256, 256)
     net, X, rows = _layers(L, h, cpu(0)), np.random.normal(size=(n, h)), []
