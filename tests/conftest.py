@@ -79,10 +79,8 @@ class Quick:
             self.item = None
 
     def skip(self, reason):
-        item, self.item = self.item, None  # what keeps it may do all
-        name, reasons = self.known(item)
-        self.cache.set(name, {**reasons, item.name: reason})
-        self.item = item
+        name, reasons = self.known(self.item)
+        self.cache.set(name, {**reasons, self.item.name: reason})
         pytest.skip(reason)
 
     def audit(self, event, args):
