@@ -46,10 +46,9 @@ def draw_norms(seed):
     """The norms of w for wd 0 and 3 in the concise 4.5, drawn by `seed`."""
     training.seed(seed)
     train_iter, test_iter = weight_decay.load_data()
-    norms = [weight_decay.train_concise(wd, train_iter, test_iter)[0]
-             for wd in (0, weight_decay.lambd)]
-    plotting.plt.close('all')
-    return norms
+    return [weight_decay.train_concise(wd, train_iter, test_iter,
+                                       quiet=True)[0]
+            for wd in (0, weight_decay.lambd)]
 
 
 def _mlp(num_epochs):

@@ -18,6 +18,12 @@ plot = partial(plotting.plot, figsize=(5, 2.5))
 T = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36}
 
 
+def mean_and_error(values):
+    """The mean and its standard error."""
+    return (float(onp.mean(values)),
+            float(onp.std(values, ddof=1) / len(values) ** 0.5))
+
+
 def paired(a, b):
     """How `a` and `b` differ, which have a number for each of some seeds.
 
@@ -25,10 +31,8 @@ def paired(a, b):
     the mean of a - b, its standard error, and 'more' or 'less' if the mean is
     beyond the 95 % range of chance, or else 'a tie'.
     """
-    differences = onp.subtract(a, b)
-    n, mean = len(differences), float(differences.mean())
-    error = float(differences.std(ddof=1) / n ** 0.5)
-    if abs(mean) <= T[n] * error:
+    mean, error = mean_and_error(onp.subtract(a, b))
+    if abs(mean) <= T[len(a)] * error:
         return mean, error, 'a tie'
     return mean, error, 'more' if mean > 0 else 'less'  # NaN, diverged: less
 

@@ -23,6 +23,7 @@ from .common import (
     differences,
     draw_seeds,
     legend_beside,
+    mean_and_error,
     paired,
     plot,
     plot_dots,
@@ -103,10 +104,9 @@ def _compare(variants, data, quick, num_seeds, figure):
     for name, options in variants.items():
         runs = onp.array([_accuracies(number, data, 1 if quick else 100,
                                       **options) for number in seeds])
-        error = runs[:, 1].std(ddof=1) / len(runs) ** 0.5
-        train, test, *others = runs.mean(axis=0).tolist()
-        results[name] = (train, test, float(error), runs[:, 1].tolist(),
-                         *others)
+        train, _, *others = runs.mean(axis=0).tolist()
+        accs = runs[:, 1].tolist()
+        results[name] = (train, *mean_and_error(accs), accs, *others)
     columns = ['train acc', 'test acc', '+-', *(
         f'seed {i}' for i, _ in enumerate(seeds, 1)), 'valid acc'][
             :len(seeds) + len(data) + 1]

@@ -23,7 +23,13 @@ from ..kaggle_house_price import (
     to_arrays,
     train,
 )
-from .common import differences, draw_seeds, plot_dots, show_table
+from .common import (
+    differences,
+    draw_seeds,
+    mean_and_error,
+    plot_dots,
+    show_table,
+)
 
 npx.set_np()
 
@@ -120,9 +126,8 @@ def _table(results, what='', figure=None):
 
     Plots the means and the folds where there is a name for the `figure`.
     """
-    rows = {name: (*folds.mean(axis=0).tolist(), float(
-        folds[:, 1].std(ddof=1) / len(folds) ** 0.5))
-        for name, folds in results.items()}
+    rows = {name: (float(folds[:, 0].mean()), *mean_and_error(folds[:, 1]))
+            for name, folds in results.items()}
     show_table([what, 'train log rmse', 'valid log rmse', '+-'],
                [(name, *row) for name, row in rows.items()])
     if figure:

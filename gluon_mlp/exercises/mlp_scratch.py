@@ -243,8 +243,7 @@ def exercise_5(quick=False):
     show_table(['hyperparameters', 'settings, 4 values each'],
                [(n, 4 ** n) for n in (1, 2, 4, 6)])
     plot(list(lrs), [[row[1] for row in part] for part in rows], 'lr',
-         'valid acc',
-         [f'batch {b}' for b in batch_sizes], xscale='log')
+         'valid acc', [f'batch {b}' for b in batch_sizes], xscale='log')
     save_figure('exercise_4_2_5')
     return rows
 

@@ -12,6 +12,7 @@ from ..numerical_stability_and_init import spread, train_from
 from .common import (
     draw_seeds,
     legend_beside,
+    mean_and_error,
     paired,
     plot,
     plot_dots,
@@ -418,8 +419,7 @@ def _summary(runs):
     losses, accs = zip(*runs)
     finite = [l for l in losses if onp.isfinite(l)]
     return (len(runs) - len(finite), onp.mean(finite) if finite else '-',
-            float(onp.mean(accs)),
-            float(onp.std(accs, ddof=1) / len(runs) ** 0.5))
+            *mean_and_error(accs))
 
 
 def _train_deep(initializer, step, lr, data, number, num_epochs):

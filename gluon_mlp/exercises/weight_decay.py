@@ -7,7 +7,7 @@ from mxnet.gluon import nn
 
 from ..d2l import fashion_mnist
 from ..d2l.data import ArrayIter
-from ..d2l.plotting import plt, save_figure
+from ..d2l.plotting import save_figure
 from ..d2l.training import (
     evaluate_accuracy,
     evaluate_loss,
@@ -24,7 +24,14 @@ from ..weight_decay import (
     n_train,
     train,
 )
-from .common import draw_seeds, paired, plot, plot_dots, show_table
+from .common import (
+    draw_seeds,
+    mean_and_error,
+    paired,
+    plot,
+    plot_dots,
+    show_table,
+)
 
 npx.set_np()
 
@@ -36,8 +43,7 @@ LOSS = gluon.loss.SoftmaxCrossEntropyLoss()
 def _losses(lambd, data, number, num_epochs):
     """The last train and held-out loss, from the weights of seed `number`."""
     seed(number)
-    _, history = train(lambd, *data, NUM_INPUTS, num_epochs)
-    plt.close()
+    _, history = train(lambd, *data, NUM_INPUTS, num_epochs, quiet=True)
     return history[-1][1:]
 
 
@@ -137,7 +143,7 @@ def exercise_2(quick=False):
     show_table(['chosen', 'its test loss', 'best in hindsight',
                 'its test loss', 'test loss, no decay'], rows)
     _, chosen, _, best, none = onp.transpose(rows)
-    ratios = [(name, *_mean(losses / best)) for name, losses in (
+    ratios = [(name, *mean_and_error(losses / best)) for name, losses in (
         ('chosen', chosen), ('no decay', none))]
     show_table(['test loss / best in hindsight', 'mean', '+-'], ratios)
     plot(range(1, repeats + 1), [none, chosen, best], 'data set', 'test loss',
@@ -145,11 +151,6 @@ def exercise_2(quick=False):
          fmts=['o', 'x', '+']).set_xticks(range(1, repeats + 1))
     save_figure('exercise_4_5_2')
     return {'rows': rows, 'ratios': ratios}
-
-
-def _mean(values):
-    """The mean and its standard error."""
-    return values.mean(), values.std(ddof=1) / len(values) ** 0.5
 
 
 def _choose(train_iter, valid, test, number, num_epochs):
