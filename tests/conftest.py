@@ -6,19 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import gluon_mlp  # noqa: F401  isort: skip  (before MXNet)
-
-import matplotlib
 import pytest
 
-matplotlib.use('agg')
 # jsonschema, and so jupytext, would read its grammar for seconds.
 sys.modules['rfc3987_syntax'] = None
-
-from matplotlib import pyplot as plt  # noqa: E402
-from mxnet import npx  # noqa: E402
-
-npx.set_np()  # as every section does, whichever file runs alone
 
 ROOT = Path(__file__).resolve().parent.parent
 PROCESSES = {'os.exec', 'os.fork', 'os.forkpty', 'os.posix_spawn',
@@ -32,8 +23,14 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    runs_tests = not config.getoption('numprocesses', None)  # of xdist
-    if config.getoption('quick') and runs_tests:
+    if config.getoption('numprocesses', None):
+        return  # its workers run the tests, and import what is slow
+    import gluon_mlp  # noqa: F401  isort: skip  (before MXNet)
+    import matplotlib
+    from mxnet import npx
+    matplotlib.use('agg')
+    npx.set_np()  # as every section does, whichever file runs alone
+    if config.getoption('quick'):
         config.pluginmanager.register(Quick(config.cache))
 
 
@@ -116,6 +113,7 @@ def without_closing(stderr):
 @pytest.fixture(autouse=True)
 def close_figures():
     """No test sees the figures of another."""
+    from matplotlib import pyplot as plt
     yield
     plt.close('all')
 

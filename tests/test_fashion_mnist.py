@@ -319,8 +319,11 @@ def test_waiting_for_another_process_is_said(server, tiny, tmp_path, capsys):
     with FileLock(str(tmp_path / '.lock')):
         waiting = threading.Thread(target=fetch, args=[tmp_path])
         waiting.start()
-        waiting.join(3)
-        assert waiting.is_alive() and capsys.readouterr().err == (
+        said = ''
+        while not said and waiting.is_alive():
+            waiting.join(0.1)
+            said = capsys.readouterr().err
+        assert waiting.is_alive() and said == (
             f'another process fetches into {tmp_path}: waiting for it\n')
     waiting.join(60)
     assert not waiting.is_alive() and (tmp_path / LABELS).exists()

@@ -11,6 +11,7 @@ from gluon_mlp.sections import SECTIONS
 from test_docs import tables
 
 PAGE = ROOT / 'docs' / 'source-map.md'
+EXERCISES = exercises()
 ROWS = [row for table in tables(PAGE) for row in table[2:]]
 
 
@@ -33,7 +34,7 @@ def source(name):
     """The text of what a map's code span names; raises if there is none."""
     if name.startswith('exercise '):
         number = name.partition(' ')[2]
-        return flat(inspect.getsource(exercises()[number].run))
+        return flat(inspect.getsource(EXERCISES[number].run))
     if ': ' in name:
         page, heading = name.split(': ', 1)
         if page == 'README':
