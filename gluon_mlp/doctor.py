@@ -210,8 +210,10 @@ def check_gpus(wheel, faults):
         return Finding('GPUs', '; '.join(seen) or 'none that MXNet sees',
                        "nvidia-smi says whether NVIDIA's driver runs; "
                        'without a GPU, ' + CPU_WHEEL.format(wheel))
-    found = [f'{name}: {fault or "a kernel ran"}' for name, fault in zip(
-        seen or [f'GPU {i}' for i in range(len(faults))], faults)]
+    if len(seen) != len(faults):  # CUDA_VISIBLE_DEVICES hides some
+        seen = [f'GPU {i}' for i in range(len(faults))]
+    found = [f'{name}: {fault or "a kernel ran"}'
+             for name, fault in zip(seen, faults)]
     return Finding('GPUs', '; '.join(found), (
         'MXNet has machine code for compute capabilities up to 8.9, not for '
         'Hopper or newer: use an older GPU, or --device cpu')

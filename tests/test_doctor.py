@@ -233,6 +233,16 @@ def test_a_name_that_is_too_long_for_the_data(monkeypatch):
     assert '(File name too long)' in doctor.check_data().found
 
 
+def test_a_hidden_gpu_lends_its_name_to_no_other(monkeypatch):
+    """nvidia-smi lists those, too, that CUDA_VISIBLE_DEVICES hides."""
+    monkeypatch.setattr(doctor, 'nvidia_gpus', lambda: ['H200, 9.0',
+                                                        'A100, 8.0'])
+    assert doctor.check_gpus('mxnet-cu112', ['']).found == (
+        'GPU 0: a kernel ran')
+    assert doctor.check_gpus('mxnet-cu112', ['no code', '']).found == (
+        'H200, 9.0: no code; A100, 8.0: a kernel ran')
+
+
 @pytest.mark.parametrize('name', ['OMP_NUM_THREADS',
                                   'MXNET_OMP_MAX_THREADS'])
 def test_a_number_of_threads_that_is_none(name):
