@@ -116,6 +116,13 @@ def written_whole(path, durable=False):
         partial.unlink(missing_ok=True)
 
 
+def write_whole(path, text):
+    """Write `text` to `path`, never half of it; `path`."""
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding='utf-8')
+    return path
+
+
 def _wait_for_disk(path):
     """Wait until the disk has what is in a file, or the names in a folder.
     """

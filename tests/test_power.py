@@ -115,9 +115,9 @@ def books_of():
 
     def of(section):
         if section not in found:
-            found[section] = {n: control.book_trainings(section, n)
-                              for n in (1, command.CONTROL_EPOCHS)}
-        return {section: found[section]}
+            found[section] = [control.book_trainings(section, n)
+                              for n in power.EPOCHS]
+        return found[section]
     return of
 
 
@@ -145,7 +145,7 @@ def test_a_training_that_is_right_is_caught_by_nobody(
 def test_a_port_that_is_right_is_caught_by_nobody(monkeypatch):
     monkeypatch.setattr(power, 'MUTANTS', [
         power.Mutant('mlp', 'nothing', lambda port: None)])
-    assert power.judge(0, {}) == (False, False, False, False)
+    assert power.judge(0, []) == (False, False, False, False)
 
 
 def test_a_training_that_fails_is_caught(monkeypatch):
@@ -155,4 +155,4 @@ def test_a_training_that_fails_is_caught(monkeypatch):
         'mlp_scratch', 'it', lambda port: port.put(reproduce, reproduce=fails)
     )])
     monkeypatch.setattr(control, 'reproduce', fails)
-    assert power.judge(0, {'mlp_scratch': {}}) == (True, True, True, True)
+    assert power.judge(0, [{}, {}]) == (True, True, True, True)

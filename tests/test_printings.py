@@ -137,7 +137,7 @@ LOSSES = [0.5] * 10
     ({'mlp_concise': {'train_loss': LOSSES[1:]}},
      'mlp_concise, train_loss: its shape is (9,), not (10,)'),
     ({'mlp_concise': {'train_loss': [LOSSES[:2], LOSSES[1:]]}},
-     'its shape is None, not (10,)'),
+     'its shape is (2,), not (10,)'),
     ({'mlp_concise': {'train_loss': 0.5}}, 'its shape is (), not (10,)'),
     ({'mlp_concise': {'train_loss': []}}, 'its shape is (0,), not (10,)'),
     ({'mlp_concise': {'train_loss': ['0.5'] * 10}}, "'0.5' cannot be its"),

@@ -231,7 +231,8 @@ def test_a_damaged_printing_is_refused_or_compared(tmp_path):
             assert str(error).startswith(f'printing {path}: ')
             return 'refused'
         tests = agreement.test_section(
-            [printing.quantities('weight_decay')], ours)
+            {q.what: {'mine': q}
+             for q in printing.quantities('weight_decay')}, ours)
         assert agreement.verdict(tests) in (
             'agrees', 'differs', 'too wide to tell')
         return 'right'

@@ -10,8 +10,9 @@ import psutil
 from tqdm import tqdm
 
 from ..d2l import fashion_mnist
+from ..files import write_whole
 from ..machine import compat
-from . import report
+from . import report, tables
 from .jobs import jobs_of
 from .timing import BenchError, measure, summary
 
@@ -36,7 +37,7 @@ def bench(section, device, repeats, quick, folder, against=None):
     result['about']['seconds'] = round(time.perf_counter() - started)
     try:  # the table is not lost to a full disk, nor bench.json to a pipe
         paths = [report.write_json(result, folder / 'bench.json'),
-                 report.write_tables(result, folder / 'table.md')]
+                 write_whole(folder / 'table.md', tables.page(result))]
     finally:
         report.print_result(result)
     print('\n'.join(f'written: {path}' for path in paths))

@@ -43,7 +43,7 @@ def draw_network(section, what, ctx):
     module, draw = NETWORKS[section, what]
     with ctx:
         training.seed(0)
-        return *draw(), module.batch_size
+        return *draw(module), module.batch_size
 
 
 def compiled_loss():

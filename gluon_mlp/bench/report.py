@@ -1,12 +1,13 @@
 """`bench.json`, what is printed of a run, and two runs compared."""
 import json
 import sys
+from operator import itemgetter
 
 from rich.console import Console
 from rich.table import Table
 
 from ..errors import ChapterError, printable
-from ..files import written_whole
+from ..files import write_whole
 from . import tables
 
 SAME = 'kind', 'what', 'part', 'who', 'beside'  # what names an entry
@@ -15,9 +16,7 @@ ENTRY = {*SAME, 'times', 'median', 'q1', 'q3'}  # to compare
 
 def write_json(result, path):
     """Write bench.json, never half of it; its path."""
-    with written_whole(path) as partial:
-        partial.write_text(json.dumps(result, indent=1) + '\n', 'utf-8')
-    return path
+    return write_whole(path, json.dumps(result, indent=1) + '\n')
 
 
 def read_json(path):
@@ -40,13 +39,6 @@ def _is_entry(r):
             and all(type(seconds) in (int, float) and 0 < seconds < 1e9
                     for seconds in (*r['times'], r['median'], r['q1'],
                                     r['q3'])))
-
-
-def write_tables(result, path):
-    """Write the tables for the page on speed; the path."""
-    with written_whole(path) as partial:
-        partial.write_text(tables.page(result), 'utf-8')
-    return path
 
 
 def print_result(result):
@@ -104,12 +96,9 @@ def print_against(new, old):
 
 def pairs(new, old):
     """Pairs of an entry of `new`, and the same one of `old`."""
-    def key(r):
-        return [r[name] for name in SAME]
-    for r in new['results']:
-        for before in old['results']:
-            if key(before) == key(r):
-                yield r, before
+    key = itemgetter(*SAME)
+    return [(r, before) for r in new['results'] for before in old['results']
+            if key(r) == key(before)]
 
 
 def verdict(new, old):

@@ -103,22 +103,19 @@ class Test:
                 else 'agrees')
 
 
-def test_section(printings, runs, edition=recorded.EDITION):
+def test_section(wanted, runs, edition=recorded.EDITION):
     """The `Test`s of a section, in the order of its quantities.
 
-    `printings` are lists of the section's `Quantity`s, one list for each
-    printing. `runs` are dictionaries, as `reproduce` returns them. `edition`
-    is that of our Fashion-MNIST. Exact quantities have no test.
+    `wanted` has the printings' `Quantity`s: what -> printing's name -> one.
+    `runs` are dictionaries, as `reproduce` returns them. `edition` is that of
+    our Fashion-MNIST. Exact quantities have no test.
     """
     tests = []
-    for sample in _samples(printings, runs):
-        for measure, weights in measures(sample):
-            tests.append(_test(sample, measure, weights, edition))
-    return adjust(tests)
-
-
-def adjust(tests):
-    """The `tests` of a section, with what they are all together."""
+    for named in wanted.values():
+        if next(iter(named.values())).kind != 'exact':
+            sample = _sample(named, wanted, runs)
+            tests += [_test(sample, measure, weights, edition)
+                      for measure, weights in measures(sample)]
     return [replace(test, adjusted=p, number=len(tests))
             for test, p in zip(tests, holm([test.p for test in tests]))]
 
@@ -242,17 +239,9 @@ def _yardstick(sample, measure):
     return RELATIVE_YARDSTICK
 
 
-def _samples(printings, runs):
-    """The `Sample` of each quantity that is not exact: a list."""
-    books = [{q.what: q for q in quantities if q.kind != 'exact'}
-             for quantities in printings]
-    whats = dict.fromkeys(what for book in books for what in book)
-    return [_sample([book for book in books if what in book], runs, what)
-            for what in whats]
-
-
-def _sample(books, runs, what):
-    quantities = [book[what] for book in books]
+def _sample(named, wanted, runs):
+    """The `Sample` of a quantity: `named` by the printings, and our runs."""
+    quantities = list(named.values())
     quantity = quantities[0]
     values = np.stack([q.values.ravel() for q in quantities])
     digits = np.max([q.tolerance.ravel() for q in quantities], axis=0)
@@ -261,15 +250,14 @@ def _sample(books, runs, what):
         with np.errstate(divide='ignore', invalid='ignore'):
             return Sample(quantity, np.log(values), np.log(ours),
                           digits / values.min(axis=0))
-    start = recorded.start_of(what)
-    if quantity.kind != 'statistical' or not all(
-            start in book and np.isfinite(book[start].values[0])
-            for book in books):
+    found = wanted.get(recorded.start_of(quantity.what), {})
+    starts = [found[name] for name in named if name in found
+              and np.isfinite(found[name].values[0])]
+    if quantity.kind != 'statistical' or len(starts) < len(named):
         return Sample(quantity, values, ours, digits)
     return Sample(quantity, values, ours, digits,
-                  np.array([book[start].values[0] for book in books]),
-                  np.array([_values(run, books[0][start])[0]
-                            for run in runs]))
+                  np.array([q.values[0] for q in starts]),
+                  np.array([_values(run, starts[0])[0] for run in runs]))
 
 
 def _values(run, quantity):

@@ -241,12 +241,9 @@ def compare_section(section, ours, printings, num_epochs=None):
 
 def test_section(section, wanted, ours):
     """The section's `Test`s: lists, by the quantity that they are of."""
-    names = dict.fromkeys(n for named in wanted.values() for n in named)
     edition = section in FASHION_MNIST and fashion_mnist.load().edition
     tests = {}
-    for test in agreement.test_section(
-            [[named[name] for named in wanted.values() if name in named]
-             for name in names], ours, edition):
+    for test in agreement.test_section(wanted, ours, edition):
         tests.setdefault(test.what.split('[')[0], []).append(test)
     return tests
 

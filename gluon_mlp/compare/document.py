@@ -39,7 +39,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import written_whole
+from ..files import write_whole
 from . import quantities
 from .agreement import offsets
 
@@ -65,10 +65,7 @@ def write(comparison, folder):
                   for entry in row.known]}
     text = json.dumps(_plain(document), indent=1, allow_nan=False,
                       ensure_ascii=False)
-    path = Path(folder) / 'compare.json'
-    with written_whole(path) as partial:
-        partial.write_text(text + '\n', encoding='utf-8')
-    return path
+    return write_whole(Path(folder) / 'compare.json', text + '\n')
 
 
 def _counts(counts):

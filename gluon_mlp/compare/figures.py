@@ -144,16 +144,11 @@ def _panels(heights, width=4.6):
     """
     left, right, top, gap, bottom = 0.65, 0.1, 0.5, 0.3, 0.45
     total = top + sum(heights) + gap * (len(heights) - 1) + bottom
-    figure, axes, y = Figure(figsize=(width, total)), [], total - top
-    for height in heights:
-        y -= height
-        axes.append(figure.add_axes(
-            [left / width, y / total, (width - left - right) / width,
-             height / total], sharex=axes[0] if axes else None))
-        y -= gap
-    for above in axes[:-1]:
-        above.tick_params(labelbottom=False)
-    return axes
+    return Figure(figsize=(width, total)).subplots(
+        len(heights), sharex=True, squeeze=False, gridspec_kw={
+            'height_ratios': heights, 'hspace': gap / np.mean(heights),
+            'left': left / width, 'right': 1 - right / width,
+            'bottom': bottom / total, 'top': 1 - top / total})[:, 0]
 
 
 def _legend(axes, columns):

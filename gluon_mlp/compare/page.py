@@ -3,13 +3,9 @@ from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-from pygments import highlight
-from pygments.formatters import HtmlFormatter
-from pygments.lexers import PythonLexer
 
 from .. import sections
-from ..files import written_whole
+from ..files import write_whole
 from . import figures
 from .agreement import FALSE_ALARM
 from .quantities import is_trained
@@ -19,8 +15,9 @@ from .terminal import test_text
 
 ROOT = Path(__file__).resolve().parents[2]
 # The page's style classes.
-CLASSES = {'agrees': 'yes', 'differs as known': 'edition', 'differs': 'no',
-           'not compared': 'none', 'too wide to tell': 'none'}
+CLASSES = {'agrees': 'yes', 'within': 'yes', 'differs as known': 'edition',
+           'differs': 'no', 'outside': 'no', 'not compared': 'none',
+           'too wide to tell': 'none'}
 
 
 def write(comparison, folder):
@@ -32,17 +29,14 @@ def write(comparison, folder):
                               autoescape=True, undefined=StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True)
     page = environment.get_template('page.html').render(
-        verdict=comparison.verdict(),
+        verdict=comparison.verdict(), classes=CLASSES, find=sections.find,
         counts=_counts(comparison),
         sections=[_section(comparison, s) for s in in_order(comparison)],
-        controls=[_control(c) for c in comparison.controls],
+        controls=comparison.controls,
         source_text=[_source_text(s) for s in comparison.source_text],
         false_alarm=FALSE_ALARM, about=comparison.about,
-        printings=comparison.printings, style=_listing_style())
-    path = Path(folder) / 'index.html'
-    with written_whole(path) as partial:
-        partial.write_text(page, encoding='utf-8')
-    return path
+        printings=comparison.printings)
+    return write_whole(Path(folder) / 'index.html', page)
 
 
 def in_order(comparison):
@@ -62,11 +56,8 @@ def _counts(comparison, slug=None):
 def _section(comparison, slug):
     rows = comparison.rows_of(slug)
     compared = any(len(r.runs) for r in rows)
-    verdict = comparison.verdict(slug)
-    found = sections.find(slug)
-    return {'slug': slug, 'title': _title(slug), 'number': found.number,
-            'title_zh': found.title_zh, 'compared': compared,
-            'verdict': verdict, 'class': CLASSES[verdict],
+    return {'section': sections.find(slug),
+            'verdict': comparison.verdict(slug),
             'counts': _counts(comparison, slug),
             'rows': [_cells(r) for r in sorted(rows, key=lambda row: (
                 row.quantity.kind == 'exact', VERDICTS.index(row.verdict)))],
@@ -76,26 +67,12 @@ def _section(comparison, slug):
             'listings': _listings(slug)}
 
 
-def _title(slug):
-    section = sections.find(slug)
-    return f'{section.number} {section.title}'
-
-
 def _listings(slug):
-    """The chapter's script and its module, highlighted: (path, code)."""
-    formatter = HtmlFormatter(nowrap=True)
-    paths = [ROOT / folder / f'{slug}.py' for folder in ('chapters',
-                                                         'gluon_mlp')]
-    return [(p.relative_to(ROOT).as_posix(),
-             Markup(highlight(p.read_text('utf-8'), PythonLexer(),
-                              formatter))) for p in paths if p.exists()]
-
-
-def _listing_style():
-    light, dark = (HtmlFormatter(style=style).get_style_defs('.listing')
-                   for style in ('tango', 'github-dark'))
-    return Markup(f'{light}\n@media screen and (prefers-color-scheme: dark) '
-                  f'{{\n{dark}\n}}')
+    """The chapter's script and its module: pairs of a path and a text."""
+    paths = (sections.script(sections.find(slug)),
+             ROOT / 'gluon_mlp' / f'{slug}.py')
+    return [(path.relative_to(ROOT).as_posix(), path.read_text('utf-8'))
+            for path in paths]
 
 
 def _cells(row):
@@ -106,9 +83,9 @@ def _cells(row):
         ours += f' ± {float(row.std):.2g}'
     return {'what': figures.title_of(q.what), 'kind': q.kind,
             'runs': len(row.runs),
-            'verdict': row.verdict, 'class': CLASSES[row.verdict],
-            'reason': row.reason, 'book': _first_to_last(row, q.values),
-            'ours': ours, 'tests': _tests(row.tests)}
+            'verdict': row.verdict, 'reason': row.reason,
+            'book': _first_to_last(row, q.values), 'ours': ours,
+            'tests': _tests(row.tests)}
 
 
 def _tests(tests):
@@ -153,16 +130,6 @@ def _table(row):
             'at': 'index' if q.x is None else figures.xlabel(row)}
 
 
-def _control(control):
-    return {'title': _title(control.section), 'what': control.what,
-            'num_epochs': control.num_epochs, 'reason': control.reason,
-            'history': f'{control.history:.2g}',
-            'weights': f'{control.weights:.2g}',
-            'allowed': f'{control.allowed:.2g}',
-            'verdict': 'agrees' if control.agrees else 'differs',
-            'class': 'yes' if control.agrees else 'no'}
-
-
 def _source_text(number):
     mean, half = prediction_interval(number.draws, FALSE_ALARM)
     return {'what': number.what, 'text': str(number.text),
@@ -171,5 +138,4 @@ def _source_text(number):
             'interval': f'{mean - half:.5g} to {mean + half:.5g}',
             'place': f'above {number.below} of our {len(number.draws)}',
             'verdict': 'within' if number.agrees else 'outside',
-            'class': 'yes' if number.agrees else 'no',
             'svg': figures.histogram(number, mean, half)}

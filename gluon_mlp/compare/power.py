@@ -29,7 +29,7 @@ from .. import (
     weight_decay,
 )
 from ..d2l import data, training
-from ..files import written_whole
+from ..files import write_whole
 from ..sections import find
 from . import command, control, printings, reproduce
 from .quantities import FASHION_MNIST, is_trained
@@ -75,8 +75,7 @@ def options(**changes):
 
 def initializer(new):
     """Another initializer of 4.3."""
-    return lambda port: port.put(reproduce, init=SimpleNamespace(
-        Normal=lambda sigma: new))
+    return wrapped(init, 'Normal', lambda f, sigma: new)
 
 
 def network(*layers):
@@ -305,6 +304,9 @@ MUTANTS = [Mutant(*mutant) for mutant in [
 ]]
 
 
+EPOCHS = 1, command.CONTROL_EPOCHS  # of the control; the first by --quick
+
+
 class Caught(NamedTuple):
     """By whom a mutant is caught; `quick_` with `--quick`."""
     printings: bool
@@ -313,40 +315,40 @@ class Caught(NamedTuple):
     quick_control: bool
 
 
-def judge(index, books, num_runs=command.QUICK_RUNS):
+def judge(index, books):
     """Who catches the mutant at `index`: a `Caught`.
 
-    `books` are the trainings of the book's code, by number of epochs. A few
-    shuffles, and two epochs of the control, are less than `compare` takes:
-    what they catch, it catches.
+    `books` are the trainings of the book's code, of as many epochs each as
+    `EPOCHS` says; none for a section that trains nothing. A few shuffles, and
+    two epochs of the control, are less than `compare` takes: what they catch,
+    it catches.
     """
     section, _, make = MUTANTS[index]
     with Port() as port:
         make(port)
-        first, both = (_control_differs(section, n, books)
-                       for n in (1, command.CONTROL_EPOCHS))
-        runs = _runs(section, num_runs)
+        first, both = [_control_differs(section, n, book) for n, book in zip(
+            EPOCHS, books)] or (False, False)
+        runs = _runs(section)
     full, quick = (_printings_differ(section, runs, n)
                    for n in (None, command.QUICK_EPOCHS))
     return Caught(full or quick, first or both, quick, first)
 
 
-def _control_differs(section, num_epochs, books):
-    if section not in books:
-        return False
+def _control_differs(section, num_epochs, book):
     try:
         ours = control.our_trainings(section, num_epochs)
     except Exception:  # a training that fails is a control that differs
         return True
     return not all(c.agrees for c in control.compare(
-        section, ours, books[section][num_epochs]))
+        section, ours, book))
 
 
-def _runs(section, number):
+def _runs(section):
     """What `reproduce` returns for each shuffle, or its error."""
     try:
         return [reproduce.reproduce(section, i)
-                for i in range(number if is_trained(section) else 1)]
+                for i in range(command.QUICK_RUNS if is_trained(section)
+                               else 1)]
     except Exception as error:
         return error
 
@@ -372,19 +374,14 @@ def power(only, folder):
     chosen = [i for i, mutant in enumerate(MUTANTS)
               if only in (None, mutant.section)]
     with command.processes() as start:
-        trained = dict.fromkeys(MUTANTS[i].section for i in chosen
-                                if is_trained(MUTANTS[i].section))
-        futures = {s: {n: start(control.book_trainings, s, n)
-                       for n in (1, command.CONTROL_EPOCHS)} for s in trained}
-        books = {s: {n: future.result() for n, future in by_epochs.items()}
-                 for s, by_epochs in futures.items()}
-        caught = [start(judge, i, {s: book for s, book in books.items()
-                                   if s == MUTANTS[i].section})
-                  for i in chosen]
+        books = {s: [start(control.book_trainings, s, n) for n in EPOCHS]
+                 for s in dict.fromkeys(MUTANTS[i].section for i in chosen)
+                 if is_trained(s)}
+        caught = [start(judge, i, [book.result() for book in books.get(
+            MUTANTS[i].section, ())]) for i in chosen]
         found = [_print(i, future.result())
                  for i, future in zip(chosen, caught)]
-    with written_whole(Path(folder) / 'power.json') as partial:
-        partial.write_text(written(found), 'utf-8')
+    write_whole(Path(folder) / 'power.json', written(found))
     return 0 if all(f['printings'] or f['control'] for f in found) else 1
 
 

@@ -8,7 +8,6 @@ A reader can bring a file of the same form. It may leave out sections and
 quantities, and `null` stands for a number that is not known.
 """
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,26 +105,15 @@ def _items(value, where):
 
 def _array(value, entry, where):
     """The float64 array of `value`, nested lists of numbers and nulls."""
-    shape = _shape(value)
+    array = np.array(value, dtype=object)  # of lists, where they are ragged
     expected = tuple(entry.get('shape', [len(entry.get('x', []))]))
-    if shape != expected:
-        raise ValueError(f'{where}: its shape is {shape}, not {expected}')
-    flat = np.array(value, dtype=object).ravel().tolist()
-    for number in flat:
+    if array.shape != expected:
+        raise ValueError(f'{where}: its shape is {array.shape}, not '
+                         f'{expected}')
+    for number in array.flat:
         if number is not None and (
                 type(number) not in (int, float)
                 or not abs(number) < 1e300  # or NaN
                 or (entry.get('axis') == 'log' and number <= 0)):
             raise ValueError(f'{where}: {number!r} cannot be its value')
-    return np.array([math.nan if number is None else float(number)
-                     for number in flat]).reshape(shape)
-
-
-def _shape(value):
-    """Of nested lists; `None` for lists of different lengths."""
-    if not isinstance(value, list):
-        return ()
-    shapes = {_shape(item) for item in value}
-    if len(shapes) != 1 or None in shapes:
-        return (0,) if not value else None
-    return (len(value), *shapes.pop())
+    return array.astype(float)  # None becomes NaN

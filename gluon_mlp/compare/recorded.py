@@ -114,24 +114,16 @@ def scores(section, what, measure, weights):
             curves(section, start_of(what))[:, 0])
 
 
-def about():
-    """Where the runs come from: a dictionary of texts."""
-    return json.loads(_text())['about']
-
-
 @functools.cache
 def _read():
+    runs = json.loads(FILE.read_text('utf-8'))['runs']
     return {slug: {what: np.array(values) for what, values in whats.items()}
-            for slug, whats in json.loads(_text())['runs'].items()}
+            for slug, whats in runs.items()}
 
 
 @functools.cache
 def _books():
     return [printings.load(name).numbers for name in printings.NAMES]
-
-
-def _text():
-    return FILE.read_text('utf-8')
 
 
 def record(number):

@@ -70,16 +70,10 @@ def _kept(section, numbers):
             for what, curve in numbers.items()}
 
 
-def _scratch():
-    params = mlp_scratch.init_params()
-    return (lambda X: mlp_scratch.net(X, params),
-            training.Updater(params, mlp_scratch.lr))
-
-
-def _dropout_scratch():
-    params = dropout.init_params()
-    return (lambda X: dropout.net(X, params),
-            training.Updater(params, dropout.lr))
+def _scratch(section):
+    params = section.init_params()
+    return (lambda X: section.net(X, params),
+            training.Updater(params, section.lr))
 
 
 def _concise(section):
@@ -92,9 +86,9 @@ def _concise(section):
 # The module of each network, and what draws the network and its updater.
 NETWORKS = {
     ('mlp_scratch', 'scratch'): (mlp_scratch, _scratch),
-    ('mlp_concise', 'concise'): (mlp_concise, partial(_concise, mlp_concise)),
-    ('dropout', 'scratch'): (dropout, _dropout_scratch),
-    ('dropout', 'concise'): (dropout, partial(_concise, dropout))}
+    ('mlp_concise', 'concise'): (mlp_concise, _concise),
+    ('dropout', 'scratch'): (dropout, _scratch),
+    ('dropout', 'concise'): (dropout, _concise)}
 
 
 def _dropout(num_epochs):
@@ -109,7 +103,7 @@ def _dropout(num_epochs):
 
 def _train_ch3(slug, what, num_epochs):
     section, draw = NETWORKS[slug, what]
-    net, updater = draw()
+    net, updater = draw(section)
     history = training.train_ch3(
         net, *data.load_data_fashion_mnist(section.batch_size),
         gluon.loss.SoftmaxCrossEntropyLoss(),

@@ -9,7 +9,7 @@ import math
 import os
 from pathlib import Path
 
-from ..files import written_whole
+from ..files import write_whole
 from ..machine import compat
 
 FILE = Path(__file__).with_name('results.json')
@@ -45,8 +45,7 @@ def store(number, seed, seconds, results):
         'seconds': math.ceil(seconds), 'results': _plain(results)}}
     lines = [f'{json.dumps(key)}: {json.dumps(entries[key])}'
              for key in sorted(entries, key=_by_section)]
-    with written_whole(FILE) as partial:
-        partial.write_text('{\n' + ',\n'.join(lines) + '\n}\n', 'utf-8')
+    write_whole(FILE, '{\n' + ',\n'.join(lines) + '\n}\n')
 
 
 def _by_section(number):

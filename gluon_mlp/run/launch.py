@@ -197,10 +197,9 @@ def _tell_stopped(started, told):
 def _tell(started, first):
     """Tell the error of the process that failed. Returns its exit code."""
     failed = next(process for process in started if process.failed())
-    try:  # mostly all workers have the same error, and the first tells it
+    # Mostly all workers have the same error, and the first tells it.
+    with contextlib.suppress(subprocess.TimeoutExpired):
         first.popen.wait(2)
-    except subprocess.TimeoutExpired:
-        pass
     if first.failed():
         failed = first
     code = failed.popen.returncode
@@ -222,10 +221,8 @@ def _interrupt(started):
     for process in started:
         if process.name == 'worker 0':
             process.popen.send_signal(signal.SIGINT)
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.popen.wait(10) == 130
-            except subprocess.TimeoutExpired:
-                pass
     return False
 
 
