@@ -59,14 +59,12 @@ def train(lambd, train_iter, test_iter, num_inputs=num_inputs,
     def net(X):
         return linreg(X, w, b)
 
-    def backward(X, y):
-        with autograd.record():
-            # The penalty is added to the loss of each example, because
-            # `sgd` divides the gradient of their sum by the batch size.
-            l = squared_loss(net(X), y) + lambd * l2_penalty(w)
-        l.backward()
+    def objective(y_hat, y):
+        # The penalty is added to the loss of each example, because `sgd`
+        # divides the gradient of their sum by the batch size.
+        return squared_loss(y_hat, y) + lambd * l2_penalty(w)
 
-    history = _train(net, squared_loss, backward, updater, train_iter,
+    history = _train(net, objective, squared_loss, updater, train_iter,
                      test_iter, num_epochs, quiet)
     return float(np.linalg.norm(w)), history
 
@@ -88,12 +86,7 @@ def train_concise(wd, train_iter, test_iter, num_epochs=num_epochs, lr=lr,
     for param in net.collect_params('.*bias').values():
         param.wd_mult = 0  # Gluon decays this parameter by wd * wd_mult
 
-    def backward(X, y):
-        with autograd.record():
-            l = loss(net(X), y)
-        l.backward()
-
-    history = _train(net, loss, backward, trainer, train_iter, test_iter,
+    history = _train(net, loss, loss, trainer, train_iter, test_iter,
                      num_epochs, quiet)
     return float(np.linalg.norm(net[0].weight.data())), history
 
@@ -201,12 +194,9 @@ def train_with_input_noise(X, y, sigma, num_steps=20000, lr=0.05):
     return total.asnumpy()[:, 0] / (num_steps - num_steps // 2)
 
 
-def _train(net, loss, backward, updater, train_iter, test_iter, num_epochs,
+def _train(net, objective, loss, updater, train_iter, test_iter, num_epochs,
            quiet):
-    """Train for `num_epochs`, plot the losses and return their rows.
-
-    `backward(X, y)` computes the gradients of a batch, and `updater` steps.
-    """
+    """Minimize the `objective`, plot the `loss` and return its rows."""
     workers = experiment.current.workers
     history = Curve(None if quiet else Animator(
         xlabel='epochs', ylabel='loss', yscale='log',
@@ -214,7 +204,9 @@ def _train(net, loss, backward, updater, train_iter, test_iter, num_epochs,
     for epoch in experiment.current.epochs(num_epochs, history, updater):
         batches, step = workers.share(net, train_iter, updater)
         for X, y in batches:
-            backward(X, y)
+            with autograd.record():
+                l = objective(net(X), y)
+            l.backward()
             step(X.shape[0])
         if epoch % 5 == 0 or epoch == num_epochs:
             history.append((epoch, evaluate_loss(net, train_iter, loss),
