@@ -41,6 +41,7 @@ NUMBERS = {
 KNOWN = exercises()
 # The figures of an exercise, where they are not one of its own number.
 FIGURES = {'4.4.2b': ['exercise_4_4_2b', 'exercise_4_4_2b_10'],
+           '4.6.1': ['exercise_4_6_1', 'exercise_4_6_1_all_images'],
            **dict.fromkeys(['4.5.4', '4.6.4', '4.7.1', '4.7.2b', '4.7.5a',
                             '4.7.5b', '4.8.1', '4.8.2', '4.9.2', '4.9.4',
                             '4.10.1'], [])}

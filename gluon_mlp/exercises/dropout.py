@@ -1,10 +1,10 @@
 """Answers to the exercises of 4.6.
 
-All train on the first 1,000 images only, for 100 epochs with a learning rate
+Most train on the first 1,000 images only, for 100 epochs with a learning rate
 that falls to 0. So few images are learned by heart, which is what dropout is
 against. As the rate falls to 0, the last epoch's accuracy is no lucky one.
 The weights start at Xavier's scale (4.8), as with 0.01 the first hundreds of
-steps are a plateau.
+steps are a plateau. The first two also train on all images.
 """
 import numpy as onp
 from mxnet import autograd, gluon, np, npx
@@ -18,28 +18,38 @@ from ..d2l.training import (
     seed,
     train_epoch_ch3,
 )
-from ..dropout import dropout_layer, init_params, net, predict_with_dropout
+from ..dropout import (
+    batch_size,
+    dropout_layer,
+    init_params,
+    lr,
+    net,
+    predict_with_dropout,
+)
+from ..errors import NonFiniteLossError
 from .common import (
     differences,
     draw_seeds,
     legend_beside,
+    load_data,
     mean_and_error,
     paired,
     plot,
     plot_dots,
     show_table,
+    train_quietly,
 )
 
 npx.set_np()
 
 
-def _load(quick, num_valid=0):
+def _load(quick, num_valid=0, n_train=1000):
     """The images to train on, those to test on, and `num_valid` others.
 
     Each is a pair of arrays. The others are the last ones to train on, which
     no answer trains on.
     """
-    n_train, n_test = (512, 500) if quick else (1000, 10000)
+    n_train, n_test = (512, 500) if quick else (n_train, 10000)
     data = fashion_mnist.load()
     train, test = ((data.train_images, data.train_labels),
                    (data.test_images, data.test_labels))
@@ -93,7 +103,7 @@ def _accuracies(number, data, num_epochs, net=net, lambd=0, **kwargs):
     return [_accuracy(noisy, arrays) for arrays in data]
 
 
-def _compare(variants, data, quick, num_seeds, figure):
+def _compare(variants, data, quick, num_seeds, figure, num_epochs=100):
     """Train each of the `variants`, {name: options of `_accuracies`}.
 
     Prints and returns {name: (train acc, test acc, its standard error, test
@@ -101,9 +111,10 @@ def _compare(variants, data, quick, num_seeds, figure):
     same seeds, and the error of the mean. Plots the test accuracies.
     """
     seeds, results = draw_seeds(2 if quick else num_seeds), {}
+    num_epochs = 1 if quick else num_epochs
     for name, options in variants.items():
-        runs = onp.array([_accuracies(number, data, 1 if quick else 100,
-                                      **options) for number in seeds])
+        runs = onp.array([_accuracies(number, data, num_epochs, **options)
+                          for number in seeds])
         train, _, *others = runs.mean(axis=0).tolist()
         accs = runs[:, 1].tolist()
         results[name] = (train, *mean_and_error(accs), accs, *others)
@@ -137,27 +148,50 @@ def exercise_1(quick=False):
     and the smaller the gap to the test images; past some point both fall, as
     too little of the signal arrives. Swapping asks where the noise goes. A
     dropped unit of the first layer is missing for all units of the second. So
-    the usual advice is a lower probability close to the inputs. The
-    measurement neither supports nor refutes it: three seeds cannot tell the
-    effect of the order from chance.
+    the usual advice is a lower probability close to the inputs. A short
+    training on all images bears it out: the swapped pair is worse, and with
+    `0.8` in the first layer far worse. Such a training hardly overfits, so
+    each noise costs. On few images, which a long training learns by heart,
+    the order of the section's pair makes no difference beyond chance.
 
-    Measured: on `1000` images, 3 seeds. The test accuracy is 0.8072 without
-    dropout, 0.8066 with `(0.2, 0.5)`, 0.8087 with `(0.5, 0.2)` and 0.7067
-    with `(0.8, 0.8)`. The gap to the training accuracy is 0.191, 0.187, 0.180
-    and 0.077. Swapped less unswapped is 0.0021 +- 0.0010, a tie. Compared
-    with no dropout, `(0.2, 0.5)` is a tie (-0.0006 +- 0.0012), the swapped
-    pair gains a little, 0.0015 +- 0.0002, and `(0.8, 0.8)` loses 0.101 +-
-    0.002. With other numbers of images or epochs the small differences may
-    change sign.
+    Measured: 3 seeds, by the recipe of these answers. On all images, in 10
+    epochs, the test accuracy is 0.8883 without dropout, 0.8804 with `(0.2,
+    0.5)`, 0.8739 with `(0.5, 0.2)`, 0.8728 with `(0.2, 0.8)` and 0.735 with
+    `(0.8, 0.2)`. The gap to the training accuracy is 0.029, 0.022, 0.021,
+    0.021 and 0.010. Swapped less unswapped is -0.0066 +- 0.0013, and with
+    `0.8` it is -0.138 +- 0.012. Dropout of `(0.2, 0.5)` costs 0.0079 +-
+    0.0007.
+
+    On `1000` images, in `100` epochs, it is 0.8072 without dropout, 0.8066
+    with `(0.2, 0.5)`, 0.8087 with `(0.5, 0.2)` and 0.7067 with `(0.8, 0.8)`,
+    and the gap is 0.191, 0.187, 0.180 and 0.077. Swapped less unswapped is
+    0.0021 +- 0.0010, a tie. Compared with no dropout, `(0.2, 0.5)` is a tie
+    (-0.0006 +- 0.0012), the swapped pair gains a little, 0.0015 +- 0.0002,
+    and `(0.8, 0.8)` loses 0.101 +- 0.002.
     """
-    pairs = [(0, 0), (0.2, 0.5), (0.5, 0.2), (0.8, 0.8)]
+    few = _by_pair([(0, 0), (0.2, 0.5), (0.5, 0.2), (0.8, 0.8)],
+                   _load(quick), quick, 'exercise_4_6_1')
+    many = _by_pair([(0, 0), (0.2, 0.5), (0.5, 0.2), (0.2, 0.8), (0.8, 0.2)],
+                    _load(quick, n_train=60000), quick,
+                    'exercise_4_6_1_all_images', num_epochs=10)
+    return {'1000 images': few, 'all images': many}
+
+
+def _by_pair(pairs, data, quick, figure, **kwargs):
+    """`_compare` for `pairs` of probabilities, of which the first is none.
+
+    Adds the gap of train and test accuracy, and differences: from none, and
+    of a pair from the one before it that is swapped.
+    """
     results = _compare({f'{p1}, {p2}': _pair(p1, p2) for p1, p2 in pairs},
-                       _load(quick), quick, 3, 'exercise_4_6_1')
-    results['gap'] = {name: row[0] - row[1] for name, row in results.items()}
-    show_table(['', 'train acc - test acc'], results['gap'].items())
-    return {**results, 'differences': _differences(
-        results, *[(f'{p1}, {p2}', '0, 0') for p1, p2 in pairs[1:]],
-        ('0.5, 0.2', '0.2, 0.5'))}
+                       data, quick, 3, figure, **kwargs)
+    gap = {name: row[0] - row[1] for name, row in results.items()}
+    show_table(['', 'train acc - test acc'], gap.items())
+    none, *others = results
+    swapped = [(f'{p2}, {p1}', f'{p1}, {p2}') for p1, p2 in pairs
+               if p1 < p2 and (p2, p1) in pairs]
+    return {**results, 'gap': gap, 'differences': _differences(
+        results, *[(name, none) for name in others], *swapped)}
 
 
 def exercise_2(quick=False):
@@ -167,9 +201,12 @@ def exercise_2(quick=False):
     at each step and learns more slowly, so after few epochs it is behind, and
     it gains more from further ones. Without dropout the training accuracy
     comes to 1, and most of the later epochs memorize. So compare the two
-    after as many epochs as each needs. In accuracy dropout then catches up
-    here, and does not overtake. The test loss was not measured; exercise
-    4.5.5 has a case where dropout lowers it.
+    after as many epochs as each needs. On few images dropout then catches up
+    in accuracy, and does not overtake. In the section's own training, three
+    times as long, the mean with dropout is ahead. But at its constant rate
+    the accuracy jumps, most of all without dropout, and three seeds leave
+    that a tie. The test loss was not measured; exercise 4.5.5 has a case
+    where dropout lowers it.
 
     Measured: on `1000` images, 3 seeds, with probabilities of `(0.2, 0.5)`;
     the rate falls to 0 in each run. After 20 epochs the test accuracy is
@@ -177,22 +214,67 @@ def exercise_2(quick=False):
     After `100` it is 0.807 in both (a difference of -0.001 +- 0.001, a tie),
     while the training accuracies are 0.998 and 0.994. More than `100` epochs
     were not tried.
+
+    The section's training (all images, a constant rate of `0.5`, from the
+    same 3 seeds; means over the last three epochs): after 10 epochs dropout
+    has 0.003 +- 0.007 more. After 30 the three have 0.885, 0.873 and 0.876
+    with it, and 0.837, 0.872 and 0.849 without, which is 0.025 +- 0.014 more.
+    Both are a tie.
     """
     data, seeds = _load(quick), draw_seeds(2 if quick else 3)
     names = ['train, none', 'test, none', 'train, dropout', 'test, dropout']
     epochs, rows, gains = (1, 2) if quick else (20, 100), [], []
-    for num_epochs in epochs:
+    for n in epochs:
         runs = onp.array([[acc for p in ((0, 0), (0.2, 0.5)) for acc in
-                           _accuracies(number, data, num_epochs, **_pair(*p))]
+                           _accuracies(number, data, n, **_pair(*p))]
                           for number in seeds])
-        rows.append((num_epochs, *runs.mean(axis=0).tolist()))
+        rows.append((n, *runs.mean(axis=0).tolist()))
         gains.append(paired(runs[:, 3], runs[:, 1]))
     show_table(['epochs', *names, 'gain of dropout', '+-', ''],
                [(*row, *gain) for row, gain in zip(rows, gains)])
     _, *curves = zip(*rows)
     plot(epochs, curves, 'epochs', 'accuracy', names)
     save_figure('exercise_4_6_2')
-    return {**dict(zip(names, curves)), 'gains': gains}
+    return {**dict(zip(names, curves)), 'gains': gains,
+            'section': _prolonged(seeds, quick)}
+
+
+def _prolonged(seeds, quick):
+    """The section's training with and without dropout, then 20 epochs more.
+
+    Returns rows of the test accuracies of each seed after 10 epochs and after
+    30, and what `paired` says of their differences.
+    """
+    runs = {name: onp.array([_as_in_the_section(number, quick, **_pair(*p))
+                             for number in seeds])
+            for name, p in (('none', (0, 0)), ('dropout', (0.2, 0.5)))}
+    rows = [(name, *run[:, 0], *run[:, 1]) for name, run in runs.items()]
+    show_table(['as in the section', *(
+        f'{n} epochs, seed {i}' for n in (10, 30)
+        for i, _ in enumerate(seeds, 1))], rows)
+    return {'rows': rows, **{f'after {n}': differences(
+        f'test acc after {n} epochs', {name: run[:, i] for name, run in
+                                       runs.items()}, ('dropout', 'none'))
+        for i, n in enumerate((10, 30))}}
+
+
+def _as_in_the_section(number, quick, **pair):
+    """The test accuracy after 10 epochs on all images, and after 30.
+
+    As the rate is constant, both are means over three epochs. A training that
+    breaks down has the accuracy of a guess.
+    """
+    seed(number)
+    params, accs = init_params(), []
+    data = load_data(batch_size, quick)
+    for n in (1, 1) if quick else (10, 20):
+        try:
+            history = train_quietly(lambda X: net(X, params, **pair), *data,
+                                    n, Updater(params, lr))
+            accs.append(onp.mean([epoch.test_acc for epoch in history[-3:]]))
+        except NonFiniteLossError:
+            accs.append(0.1)
+    return accs
 
 
 def _hidden(X, params, dropout1=0, dropout2=0):
@@ -228,10 +310,11 @@ def exercise_3(quick=False):
     dropout raises it: the variance of the noise is added to that of the unit
     over the images. In the second layer h itself varies more, as its inputs
     are noisy. But training under the noise also keeps h smaller. Which of the
-    two wins depends on the probability and on the layer. With `0.2` the first
-    layer varies less with dropout than without; with `0.5` it varies more.
-    The second one varies more with either, as it has the noise from below as
-    well as its own. With the masks off, as in prediction, both vary less.
+    two wins depends on the probability, on the layer and on how long one
+    trains. Here, with `0.2`, the first layer varies less with dropout than
+    without; with `0.5` it varies more. The second one varies more with
+    either, as it has the noise from below as well as its own. With the masks
+    off, as in prediction, both vary less.
 
     Measured: the variance of a hidden unit over the same `500` test images,
     after each of `100` epochs, the mean over the units; 3 seeds. Without
@@ -355,7 +438,7 @@ def _mislabel(labels, share=0.3):
 def exercise_5(quick=False):
     """Dropout and weight decay, alone and together
 
-    Their effects do not add up. Both limit what the weights can express, and
+    Their gains do not add up. Both limit what the weights can express, and
     each takes away some of the overfitting that the other could have taken.
     Where labels are wrong, both together do better than either at these
     settings, but by less than the sum of the two gains. They do not cancel
