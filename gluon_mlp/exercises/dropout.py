@@ -180,8 +180,8 @@ def exercise_1(quick=False):
 def _by_pair(pairs, data, quick, figure, **kwargs):
     """`_compare` for `pairs` of probabilities, of which the first is none.
 
-    Adds the gap of train and test accuracy, and differences: from none, and
-    of a pair from the one before it that is swapped.
+    Adds the gap of train and test accuracy, and differences: of each pair
+    from none, and of a swapped one from the pair that has less in front.
     """
     results = _compare({f'{p1}, {p2}': _pair(p1, p2) for p1, p2 in pairs},
                        data, quick, 3, figure, **kwargs)
@@ -203,10 +203,9 @@ def exercise_2(quick=False):
     comes to 1, and most of the later epochs memorize. So compare the two
     after as many epochs as each needs. On few images dropout then catches up
     in accuracy, and does not overtake. In the section's own training, three
-    times as long, the mean with dropout is ahead. But at its constant rate
-    the accuracy jumps, most of all without dropout, and three seeds leave
-    that a tie. The test loss was not measured; exercise 4.5.5 has a case
-    where dropout lowers it.
+    times as long, the mean with dropout is ahead. But the seeds differ, most
+    of all without dropout, and three of them leave that a tie. The test loss
+    was not measured; exercise 4.5.5 has a case where dropout lowers it.
 
     Measured: on `1000` images, 3 seeds, with probabilities of `(0.2, 0.5)`;
     the rate falls to 0 in each run. After 20 epochs the test accuracy is
