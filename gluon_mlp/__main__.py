@@ -227,7 +227,7 @@ def exercise(
             '--quick', help='Little data and few epochs.')] = False,
         store: Annotated[bool, typer.Option(
             '--store', help='Store the results that the answers quote, by '
-            'default of all exercises. In over an hour.')] = False,
+            'default of all exercises. In an hour.')] = False,
         output: Annotated[Path, typer.Option(
             metavar='DIR', file_okay=False, writable=True,
             help='Folder for the figures.')] = Path('figures'),
