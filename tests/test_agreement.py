@@ -370,7 +370,7 @@ def broken(run, how):
 def test_a_run_without_its_numbers_differs(how):
     first, *others = recorded_runs('mlp_concise')
     tests = compared(quantities('mlp_concise'),
-                                   [broken(first, how), *others])
+                     [broken(first, how), *others])
     verdicts = {(t.what, t.measure): t.verdict for t in tests}
     assert verdicts['train_loss', 'level'] == 'differs'
     assert verdicts['train_acc', 'level'] == 'agrees'
@@ -399,14 +399,14 @@ def as_run(printing, section):
 def test_one_run_and_one_printing_are_too_few_to_tell():
     """Nothing says how much a run differs from the next."""
     tests = compared(quantities('weight_decay')[:1],
-                                   [as_run(BOOKS[1], 'weight_decay')])
+                     [as_run(BOOKS[1], 'weight_decay')])
     assert {test.p for test in tests} == {1}
     assert agreement.verdict(tests) == 'too wide to tell'
 
 
 def test_too_wide_is_what_a_yardstick_is_too_short_for():
     tests = compared(quantities('mlp_concise'),
-                                   recorded_runs('mlp_concise'))
+                     recorded_runs('mlp_concise'))
     level = tests[0]
     assert level.verdict == 'agrees'
     for factor, verdict in ((1.01, 'agrees'), (0.99, 'too wide to tell')):
@@ -422,7 +422,7 @@ def test_too_wide_is_what_a_yardstick_is_too_short_for():
 def test_every_number_that_depends_on_the_shuffle_is_tested(section, number):
     """Levels of all curves, trends of most, and single values."""
     tests = compared(quantities(section),
-                                   [as_run(BOOKS[0], section)] * 2)
+                     [as_run(BOOKS[0], section)] * 2)
     assert len(tests) == number
     assert {test.number for test in tests} <= {number}
     tested = {test.what.split('[')[0] for test in tests}
